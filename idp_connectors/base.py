@@ -1,0 +1,201 @@
+"""The seam between the broker and whatever signs people in: small protocols and frozen values.
+
+Nothing here knows Flask, a database or a tenant. The caller injects time, HTTP, single use and a cache.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+
+import httpx2
+import pydantic
+
+from idp_connectors.cache import Cache, MemoryCache
+from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+
+__all__ = [
+    "Begun",
+    "Cache",
+    "Callback",
+    "Connector",
+    "ConnectorError",
+    "ConnectorErrorCode",
+    "Deps",
+    "EmailVerifiedBy",
+    "Group",
+    "GroupKind",
+    "GroupsState",
+    "HttpClient",
+    "InteractiveLogin",
+    "LoginRequest",
+    "MemoryCache",
+    "PublishesMetadata",
+    "Spend",
+    "VerifiedIdentity",
+    "load_config",
+    "secret_fields",
+]
+
+GroupKind = Literal["name", "id", "email", "dn", "path"]
+GroupsState = Literal["complete", "truncated", "overage", "absent", "error"]
+EmailVerifiedBy = Literal["idp_verified_domain", "idp_asserted", "none"]
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+Spend = Callable[[str, str, int], bool]
+"""`spend(kind, key, expires_at) -> bool`: True exactly once per (kind, key) until `expires_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group as the provider named it; `kind` says which sort of name `value` is."""
+
+    kind: GroupKind
+    value: str
+    display: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedIdentity:
+    """What a provider proved about a person; (issuer, subject_kind, subject) is the stable key.
+
+    `email` is for display. `private` holds what only server-side code may see, such as an ID token hint.
+    """
+
+    issuer: str
+    subject: str
+    subject_kind: str
+    email: str | None = None
+    email_verified_by: EmailVerifiedBy = "none"
+    display_name: str = ""
+    given_name: str = ""
+    family_name: str = ""
+    groups: tuple[Group, ...] = ()
+    groups_state: GroupsState = "absent"
+    groups_source: str = ""
+    auth_time: int | None = None
+    acr: str = ""
+    amr: tuple[str, ...] = ()
+    session_index: str = ""
+    name_id: str = ""
+    private: Mapping[str, str] = field(default_factory=dict)
+    raw_claims: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRequest:
+    """What the broker says about a sign-in that starts.
+
+    `flow_id` travels through the browser as `state` (OIDC) or `RelayState` (SAML): an opaque handle that
+    the broker can find its flow by, unguessable (128 bits or more) and at most 80 characters.
+    `entity_id` is the broker's own SAML name for this connection; OIDC does not use it.
+    """
+
+    base_url: str
+    callback_url: str
+    entity_id: str
+    flow_id: str
+    login_hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Where to send the browser, and what to keep on the server until it comes back."""
+
+    redirect_url: str
+    private: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """What came back through the browser, beside what `begin` asked to keep.
+
+    `query` and `form` hold the first value of each parameter; the caller refuses repeated ones.
+    `callback_url` and `entity_id` come from configuration, never from the request.
+    """
+
+    method: str
+    callback_url: str
+    private: Mapping[str, str]
+    query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
+    entity_id: str = ""
+
+
+class HttpClient(Protocol):
+    """The guarded way out: the broker's egress satisfies it as it is."""
+
+    def client(self) -> httpx2.Client:
+        """Return a client whose transport enforces the egress rules; the callee does not close it."""
+
+    def fetch_json(
+        self, url: str, *, max_bytes: int = ..., headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Return the JSON object at `url`, at most `max_bytes` long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """Everything that a connector needs from outside: time (epoch seconds), HTTP, single use, a cache."""
+
+    now: int
+    http: HttpClient
+    spend: Spend
+    cache: Cache
+
+
+class InteractiveLogin(Protocol):
+    """Signs a person in through the browser, in two steps."""
+
+    def begin(self, request: LoginRequest, deps: Deps) -> Begun:
+        """Return where the browser goes; raises ConnectorError."""
+
+    def complete(self, callback: Callback, deps: Deps) -> VerifiedIdentity:
+        """Return who signed in, verified in full; raises ConnectorError."""
+
+
+@runtime_checkable
+class PublishesMetadata(Protocol):
+    """Is implemented by connectors whose provider wants a document that describes the broker."""
+
+    def service_metadata(self, *, entity_id: str, callback_url: str) -> bytes:
+        """Return the document (XML for SAML); it holds nothing secret and needs no configuration."""
+
+
+class Connector(Protocol):
+    """One kind of identity provider: a configuration model and a way to sign people in."""
+
+    kind: str
+    config_model: type[pydantic.BaseModel]
+
+    def interactive(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> InteractiveLogin:
+        """Return the sign-in for stored `config` and opened `secrets`; raises ConnectorError."""
+
+
+def secret_fields(model: type[pydantic.BaseModel]) -> frozenset[str]:
+    """Return the names of the fields that must be stored sealed and never shown again."""
+    return frozenset(
+        name
+        for name, info in model.model_fields.items()
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("secret") is True
+    )
+
+
+def load_config(
+    model: type[Model], config: Mapping[str, Any], secrets: Mapping[str, str]
+) -> Model:
+    """Return the checked configuration; raises ConnectorError that names the first faulty field.
+
+    The private detail names fields and rules only, because pydantic's own text repeats the secret input.
+    """
+    try:
+        return model.model_validate({**config, **secrets})
+    except pydantic.ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        place = ".".join(str(part) for part in faults[0]["loc"])
+        raise ConnectorError(
+            ConnectorErrorCode.CONFIG_INVALID,
+            f"The connection's settings are not usable: {faults[0]['msg']}.",
+            detail="; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in faults),
+            field=place,
+        ) from None
