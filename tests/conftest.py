@@ -1,0 +1,63 @@
+"""What every test may use: a database on each supported server, and a machine without surprises."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL, make_url
+
+from tests.builders.requirements import require
+
+POSTGRES_VARIABLE = "BROKER_TEST_POSTGRES_URL"
+
+# Two shared cores make single examples slow at times; how long one takes is no property of ours.
+hypothesis_settings.register_profile("broker", deadline=None, print_blob=True)
+hypothesis_settings.load_profile("broker")
+
+
+def pytest_configure() -> None:
+    """Take away ``BROKER_*`` settings of the developer's shell; ``BROKER_TEST_*`` is meant for the tests."""
+    for name in list(os.environ):
+        if name.startswith("BROKER_") and not name.startswith("BROKER_TEST_"):
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> URL:
+    """The PostgreSQL server under test; its role may create databases. Skips where there is none."""
+    address = os.environ.get(POSTGRES_VARIABLE, "")
+    require("postgresql", bool(address), f"{POSTGRES_VARIABLE} is not set")
+    return make_url(address)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: URL) -> Iterator[str]:
+    """The address of a new, empty PostgreSQL database that is dropped after the test."""
+    name = f"broker_test_{secrets.token_hex(6)}"
+    admin = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f'CREATE DATABASE "{name}"'))
+        yield postgres_server.set(database=name).render_as_string(hide_password=False)
+        with admin.connect() as connection:
+            connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+    finally:
+        admin.dispose()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The address of a new SQLite database file."""
+    return f"sqlite:///{tmp_path / 'broker.db'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a new, empty database: SQLite always, PostgreSQL where a server is under test."""
+    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    url: str = request.getfixturevalue(name)
+    return url
