@@ -20,7 +20,7 @@ class GroupFact:
 class MappingRule:
     """Gives `role` to the members of a group of one connection.
 
-    `kind` is the kind of `GroupFact`, or "any" for every sort of name; `match` is "exact", "prefix" or "glob".
+    `kind` is a kind of `GroupFact` or "any", every sort of name; `match` is "exact", "prefix" or "glob".
     """
 
     connection_id: str

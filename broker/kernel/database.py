@@ -1,0 +1,140 @@
+"""One way to the database for SQLite and PostgreSQL, and a tenant scope that cannot be forgotten.
+
+Reads and writes are told apart when a transaction begins: on SQLite a write takes the write lock at
+once (``BEGIN IMMEDIATE``), so that two writers queue instead of failing half-way.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, String, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    ORMExecuteState,
+    Session,
+    mapped_column,
+    with_loader_criteria,
+)
+
+_WRITE = {"broker_write": True}
+
+
+class Base(DeclarativeBase):
+    """The registry of every table; rooms derive their models from it."""
+
+
+class TenantScoped:
+    """A row that belongs to one tenant; sessions filter on ``tenant_id`` and refuse to run without one."""
+
+    tenant_id: Mapped[str] = mapped_column(String(40))
+
+
+class Database:
+    """Engines and sessions for one database URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine: Engine = create_engine(
+            self.url, pool_size=20, max_overflow=20, pool_pre_ping=not self.is_sqlite
+        )
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._writes = self.engine.execution_options(**_WRITE)
+
+    @contextmanager
+    def read(self, tenant_id: str) -> Iterator[Session]:
+        """Yield a session that sees only this tenant's rows and is rolled back at the end."""
+        with _scoped_session(self.engine, tenant_id) as session:
+            yield session
+
+    @contextmanager
+    def write(self, tenant_id: str) -> Iterator[Session]:
+        """Yield a session on this tenant's rows that commits unless an exception passes."""
+        with _scoped_session(self._writes, tenant_id) as session:
+            yield session
+            session.commit()
+
+    @contextmanager
+    def unscoped(self, *, write: bool = False) -> Iterator[Session]:
+        """Yield a session without tenant scope, for tenant look-up, the sweeper and the command line."""
+        with Session(self._writes if write else self.engine, expire_on_commit=False) as session:
+            session.info["unscoped"] = True
+            yield session
+            if write:
+                session.commit()
+
+    @contextmanager
+    def core_read(self) -> Iterator[Connection]:
+        """Yield a Core connection in a read transaction; its statements carry ``tenant_id`` visibly."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def core_write(self) -> Iterator[Connection]:
+        """Yield a Core connection in a write transaction that commits unless an exception passes."""
+        with self._writes.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give every pooled connection back to the operating system."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _scoped_session(engine: Engine, tenant_id: str) -> Iterator[Session]:
+    if not tenant_id:
+        raise ValueError("a tenant-scoped session needs a tenant")
+    with Session(engine, expire_on_commit=False) as session:
+        session.info["tenant_id"] = tenant_id
+        yield session
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _scope_statement(state: ORMExecuteState) -> None:
+    # Without this: a forgotten WHERE would read or change another tenant's rows.
+    if state.session.info.get("unscoped"):
+        return
+    tenant_id = state.session.info.get("tenant_id")
+    if not tenant_id:
+        raise RuntimeError("this session has no tenant scope")
+    if not state.is_column_load:
+        state.statement = state.statement.options(
+            with_loader_criteria(
+                TenantScoped,
+                lambda cls: cls.tenant_id == tenant_id,
+                include_aliases=True,
+                track_closure_variables=True,
+            )
+        )
+
+
+@event.listens_for(Session, "before_flush")
+def _scope_new_rows(session: Session, _flush: Any, _instances: Any) -> None:
+    tenant_id = session.info.get("tenant_id")
+    for row in session.new:
+        if not isinstance(row, TenantScoped) or session.info.get("unscoped"):
+            continue
+        if row.tenant_id is None:
+            row.tenant_id = tenant_id
+        elif row.tenant_id != tenant_id:
+            raise RuntimeError("a row of another tenant cannot be written in this session")
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    # The driver must not begin transactions by itself; _begin_sqlite decides which kind.
+    dbapi_connection.isolation_level = None
+    run: Callable[[str], Any] = dbapi_connection.execute
+    run("PRAGMA journal_mode=WAL")
+    run("PRAGMA synchronous=FULL")
+    run("PRAGMA foreign_keys=ON")
+    run("PRAGMA busy_timeout=10000")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("broker_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,128 @@
+"""One durable commit for many requests that arrive together.
+
+A thread that finds nobody committing becomes the leader, runs everything that waits in one transaction
+and hands leadership to the first that arrived meanwhile. A leader that kept draining the queue would
+never answer its own caller.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection
+
+from broker.kernel.database import Database
+from broker.kernel.errors import Refusal
+
+T = TypeVar("T")
+Work = Callable[["Transaction"], Any]
+Flush = Callable[[Connection, Sequence[Any]], None]
+
+
+class Transaction:
+    """A shared write transaction; rows of one kind can be deferred and written together at its end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._deferred: dict[Flush, list[Any]] = {}
+
+    def defer(self, flush: Flush, item: Any) -> None:
+        """Have ``flush(connection, items)`` called once before the commit with all its deferred items."""
+        self._deferred.setdefault(flush, []).append(item)
+
+    def flush(self) -> None:
+        """Write what was deferred, in the order in which the kinds first came."""
+        while self._deferred:
+            deferred, self._deferred = self._deferred, {}
+            for write, items in deferred.items():
+                write(self.connection, items)
+
+
+class _Ticket:
+    __slots__ = ("_event", "error", "must_lead", "result", "work")
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.must_lead = False
+        self._event = threading.Event()
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def wait(self) -> None:
+        self._event.wait()
+
+    def answer(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+class GroupCommitter:
+    """Runs works in shared durable transactions; each caller is answered after the commit."""
+
+    def __init__(self, database: Database, max_batch: int = 64) -> None:
+        self._database = database
+        self._max_batch = max_batch
+        self._lock = threading.Lock()
+        self._queue: list[_Ticket] = []
+        self._is_led = False
+
+    def submit(self, work: Callable[[Transaction], T]) -> T:
+        """Return what ``work(transaction)`` returned, once it is durable.
+
+        A ``Refusal`` raised by ``work`` is an answer: what the work wrote before raising is committed
+        (a revocation on reuse must survive its refusal). Any other exception undoes the batch, and each
+        work is run again alone, so that one fault cannot take others down: a work may run twice and
+        must not have effects outside of its transaction.
+        """
+        ticket = _Ticket(work)
+        with self._lock:
+            self._queue.append(ticket)
+            leads = not self._is_led
+            self._is_led = True
+        if not leads:
+            ticket.wait()
+            leads = ticket.must_lead
+        if leads:
+            self._lead()
+        return cast(T, ticket.answer())
+
+    def _lead(self) -> None:
+        with self._lock:
+            batch = self._queue[: self._max_batch]
+            del self._queue[: self._max_batch]
+        try:
+            self._commit(batch)
+        finally:
+            with self._lock:
+                heir = self._queue[0] if self._queue else None
+                self._is_led = heir is not None
+            if heir is not None:
+                heir.must_lead = True
+                heir.wake()
+            for ticket in batch:
+                ticket.wake()
+
+    def _commit(self, batch: list[_Ticket]) -> None:
+        try:
+            self._run(batch)
+        except BaseException as fault:  # noqa: BLE001 (handed to the caller who waits for it)
+            if len(batch) == 1:
+                batch[0].error = fault
+                return
+            for ticket in batch:
+                self._commit([ticket])
+
+    def _run(self, batch: list[_Ticket]) -> None:
+        with self._database.core_write() as connection:
+            transaction = Transaction(connection)
+            for ticket in batch:
+                ticket.error = None
+                try:
+                    ticket.result = ticket.work(transaction)
+                except Refusal as refusal:
+                    ticket.error = refusal
+            transaction.flush()

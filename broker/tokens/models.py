@@ -1,0 +1,164 @@
+"""Tables of keys, browser sessions, grants, codes, refresh tokens and issued tokens."""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from broker.kernel.database import Base, TenantScoped
+
+# Subtrees are ranges of paths; PostgreSQL must compare them byte by byte, as SQLite does.
+Path = String(400).with_variant(String(400, collation="C"), "postgresql")
+
+
+class SigningKey(TenantScoped, Base):
+    """A signing key of a tenant; the private part is sealed."""
+
+    __tablename__ = "signing_keys"
+
+    id: Mapped[str] = mapped_column(String(60), primary_key=True)  # the kid
+    use: Mapped[str] = mapped_column(String(16))  # access | id
+    algorithm: Mapped[str] = mapped_column(String(8))
+    public_jwk: Mapped[dict[str, Any]] = mapped_column(JSON)
+    sealed_private: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str] = mapped_column(String(16))  # active | retiring | revoked
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("ix_signing_keys_tenant", "tenant_id", "use", "state"),)
+
+
+class BrowserSession(TenantScoped, Base):
+    """A signed-in browser. The cookie holds a secret; only its hash is here."""
+
+    __tablename__ = "browser_sessions"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)  # public: the `sid` of tokens
+    secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    kind: Mapped[str] = mapped_column(String(8))  # person | admin
+    user_id: Mapped[str | None] = mapped_column(String(40))
+    connection_id: Mapped[str | None] = mapped_column(String(40))
+    auth_time: Mapped[int] = mapped_column(BigInteger)
+    acr: Mapped[str] = mapped_column(String(200), default="")
+    amr: Mapped[list[str]] = mapped_column(JSON, default=list)
+    sealed_upstream: Mapped[bytes | None] = mapped_column(LargeBinary)  # what sign-out at the IdP will need
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    seen_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)  # absolute
+    ended_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index("ix_browser_sessions_user", "tenant_id", "user_id"),
+        Index("ix_browser_sessions_expires_at", "expires_at"),
+    )
+
+
+class OneTimeLink(TenantScoped, Base):
+    """A link that works once, such as the admin setup link."""
+
+    __tablename__ = "one_time_links"
+
+    code_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    spent_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("ix_one_time_links_expires_at", "expires_at"),)
+
+
+class Grant(TenantScoped, Base):
+    """The stored permission that tokens hang on: what a person agreed to, or a client's own standing."""
+
+    __tablename__ = "grants"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(String(40))  # absent: an agent acting for itself
+    client_id: Mapped[str] = mapped_column(String(200))
+    agent_id: Mapped[str | None] = mapped_column(String(40))
+    connection_id: Mapped[str | None] = mapped_column(String(40))
+    session_id: Mapped[str | None] = mapped_column(String(40))
+    consent_id: Mapped[str | None] = mapped_column(String(40))
+    resources: Mapped[list[str]] = mapped_column(JSON)  # resource identifiers, the ceiling
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    auth_time: Mapped[int | None] = mapped_column(BigInteger)
+    acr: Mapped[str] = mapped_column(String(200), default="")
+    amr: Mapped[list[str]] = mapped_column(JSON, default=list)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    ended_at: Mapped[int | None] = mapped_column(BigInteger)
+    ended_by: Mapped[str] = mapped_column(String(40), default="")
+
+    __table_args__ = (
+        Index("ix_grants_user", "tenant_id", "user_id", "agent_id"),
+        Index("ix_grants_client", "tenant_id", "client_id", "user_id"),
+        Index("ix_grants_expires_at", "expires_at"),
+    )
+
+
+class AuthorizationCode(TenantScoped, Base):
+    """A code waiting to be spent; spent by one conditional UPDATE."""
+
+    __tablename__ = "authorization_codes"
+
+    code_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    grant_id: Mapped[str] = mapped_column(String(40))
+    client_id: Mapped[str] = mapped_column(String(200))
+    redirect_uri: Mapped[str] = mapped_column(String(2000))
+    code_challenge: Mapped[str] = mapped_column(String(64))
+    resources: Mapped[list[str]] = mapped_column(JSON)
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    nonce: Mapped[str] = mapped_column(String(500), default="")
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    spent_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("ix_authorization_codes_expires_at", "expires_at"),)
+
+
+class RefreshToken(TenantScoped, Base):
+    """One link of a refresh family; the family is the grant. Spent by one conditional UPDATE."""
+
+    __tablename__ = "refresh_tokens"
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    grant_id: Mapped[str] = mapped_column(String(40))
+    client_id: Mapped[str] = mapped_column(String(200))
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    issued_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    spent_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index("ix_refresh_tokens_grant", "tenant_id", "grant_id"),
+        Index("ix_refresh_tokens_expires_at", "expires_at"),
+    )
+
+
+class IssuedToken(TenantScoped, Base):
+    """An access token that we minted, and its parent. ``path`` is ``/root/…/jti/``: a subtree is a range."""
+
+    __tablename__ = "issued_tokens"
+
+    jti: Mapped[str] = mapped_column(String(40), primary_key=True)
+    parent_jti: Mapped[str | None] = mapped_column(String(40))
+    path: Mapped[str] = mapped_column(Path)
+    depth: Mapped[int] = mapped_column(Integer)
+    grant_id: Mapped[str] = mapped_column(String(40))
+    client_id: Mapped[str] = mapped_column(String(200))
+    agent_id: Mapped[str | None] = mapped_column(String(40))  # the outermost actor
+    user_id: Mapped[str | None] = mapped_column(String(40))
+    connection_id: Mapped[str | None] = mapped_column(String(40))
+    chain: Mapped[list[str]] = mapped_column(JSON)  # agent ids, outermost first
+    audience: Mapped[str] = mapped_column(String(500))
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    roles: Mapped[list[str]] = mapped_column(JSON)
+    issued_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    ended_at: Mapped[int | None] = mapped_column(BigInteger)
+    ended_by: Mapped[str] = mapped_column(String(40), default="")
+
+    __table_args__ = (
+        Index("ix_issued_tokens_path", "tenant_id", "path"),
+        Index("ix_issued_tokens_grant", "tenant_id", "grant_id", "issued_at"),
+        Index("ix_issued_tokens_agent", "tenant_id", "agent_id", "issued_at"),
+        Index("ix_issued_tokens_expires_at", "expires_at"),
+    )
