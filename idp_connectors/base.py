@@ -181,9 +181,7 @@ def secret_fields(model: type[pydantic.BaseModel]) -> frozenset[str]:
     )
 
 
-def load_config(
-    model: type[Model], config: Mapping[str, Any], secrets: Mapping[str, str]
-) -> Model:
+def load_config(model: type[Model], config: Mapping[str, Any], secrets: Mapping[str, str]) -> Model:
     """Return the checked configuration; raises ConnectorError that names the first faulty field.
 
     The private detail names fields and rules only, because pydantic's own text repeats the secret input.

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 
 class Cache(Protocol):
@@ -22,14 +23,13 @@ class Cache(Protocol):
 class MemoryCache:
     """A `Cache` in this process's memory that forgets its least recently used entry when full."""
 
-    LOCKS = 64
-
     def __init__(self, max_entries: int = 1000) -> None:
         self._entries: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._max_entries = max_entries
         self._guard = threading.Lock()
-        # A fixed set of locks keeps memory bounded; two keys that share one only wait for each other.
-        self._locks = tuple(threading.RLock() for _ in range(self.LOCKS))
+        # A lock lives as long as somebody holds or awaits it, so that one slow provider delays only its
+        # own key and a flood of keys leaves nothing behind.
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     def get(self, key: str, now: int) -> Any | None:
         """Return the value stored under `key` if it is still valid at `now` (epoch seconds), else None."""
@@ -50,4 +50,8 @@ class MemoryCache:
 
     def lock(self, key: str) -> AbstractContextManager[Any]:
         """Return the lock that makes work on `key` happen once at a time in this process."""
-        return self._locks[hash(key) % self.LOCKS]
+        with self._guard:
+            lock = self._locks.get(key)
+            if lock is None:
+                lock = self._locks[key] = threading.Lock()
+            return lock

@@ -1,0 +1,89 @@
+"""Reads a provider's discovery document and accepts it only for the issuer that the connection names."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from idp_connectors.base import Deps
+from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.remembered import get_remembered
+
+MAX_DOCUMENT_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderMetadata:
+    """The parts of a discovery document that a sign-in uses."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str
+    sends_iss_in_response: bool
+
+
+def get_provider_metadata(issuer: str, deps: Deps) -> ProviderMetadata:
+    """Return the checked metadata of `issuer`, remembered for an hour; raises ConnectorError."""
+    return get_remembered(f"oidc-discovery:{issuer}", deps, lambda: _load(issuer, deps))
+
+
+def fetch_object(url: str, deps: Deps, *, max_bytes: int, bearer: str = "") -> dict[str, Any]:
+    """Return the JSON object at `url`; raises ConnectorError whatever goes wrong on the way."""
+    headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+    try:
+        found = deps.http.fetch_json(url, max_bytes=max_bytes, headers=headers)
+    except Exception as error:
+        # The way out is injected and has its own kinds of failure; for a sign-in they are all one.
+        raise ConnectorError(
+            ConnectorErrorCode.UPSTREAM_UNREACHABLE,
+            "The identity provider could not be reached.",
+            detail=f"GET {url}: {type(error).__name__}: {error}",
+        ) from error
+    if not isinstance(found, dict):
+        raise ConnectorError(
+            ConnectorErrorCode.UPSTREAM_UNREACHABLE,
+            "The identity provider sent something unreadable.",
+            detail=f"GET {url}: not a JSON object",
+        )
+    return found
+
+
+def _load(issuer: str, deps: Deps) -> ProviderMetadata:
+    url = issuer.rstrip("/") + "/.well-known/openid-configuration"
+    document = fetch_object(url, deps, max_bytes=MAX_DOCUMENT_BYTES)
+    # Without this: a document that names another issuer lets one provider speak for another
+    # (OpenID Connect Discovery 4.3).
+    if document.get("issuer") != issuer:
+        raise ConnectorError(
+            ConnectorErrorCode.DISCOVERY_INVALID,
+            "The provider's discovery document names another issuer than the one configured.",
+            detail=f"configured {issuer!r}, found {document.get('issuer')!r}",
+            field="issuer",
+        )
+    return ProviderMetadata(
+        issuer=issuer,
+        authorization_endpoint=_endpoint(document, "authorization_endpoint", issuer),
+        token_endpoint=_endpoint(document, "token_endpoint", issuer),
+        jwks_uri=_endpoint(document, "jwks_uri", issuer),
+        userinfo_endpoint=(
+            _endpoint(document, "userinfo_endpoint", issuer) if document.get("userinfo_endpoint") else ""
+        ),
+        sends_iss_in_response=document.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def _endpoint(document: dict[str, Any], name: str, issuer: str) -> str:
+    """Return one endpoint, which may use plain http only if the issuer itself does (development)."""
+    value = document.get(name)
+    allowed = {"https", urlsplit(issuer).scheme}
+    if isinstance(value, str):
+        parts = urlsplit(value)
+        if parts.scheme in allowed and parts.hostname and not parts.fragment and parts.username is None:
+            return value
+    raise ConnectorError(
+        ConnectorErrorCode.DISCOVERY_INVALID,
+        f"The provider's discovery document has no usable {name}.",
+        detail=f"{name} is {value!r}",
+        field="issuer",
+    )

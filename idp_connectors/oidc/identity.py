@@ -1,0 +1,79 @@
+"""Turns the claims of a verified ID token into a `VerifiedIdentity`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from idp_connectors.base import Group, GroupsState, VerifiedIdentity
+from idp_connectors.claim_mapping import pick
+from idp_connectors.identity_rules import email_verified_by, is_clean_text, require_subject
+from idp_connectors.oidc.config import OidcConfig
+
+MAX_GROUPS = 2000
+
+
+def to_identity(claims: Mapping[str, Any], config: OidcConfig, id_token: str) -> VerifiedIdentity:
+    """Return the identity that these verified claims describe; raises ConnectorError."""
+    groups, state = read_groups(claims, config)
+    email = pick("email", claims)
+    if not is_clean_text(email):
+        email = ""
+    amr = claims.get("amr")
+    auth_time = claims.get("auth_time")
+    return VerifiedIdentity(
+        issuer=config.issuer,
+        subject=_subject(claims, config),
+        subject_kind=config.subject,
+        email=email or None,
+        email_verified_by=email_verified_by(
+            email, config.email_domains, asserted=_says_verified(claims.get("email_verified"))
+        ),
+        display_name=pick("display_name", claims),
+        given_name=pick("given_name", claims),
+        family_name=pick("family_name", claims),
+        groups=groups,
+        groups_state=state,
+        groups_source="id_token",
+        auth_time=auth_time if isinstance(auth_time, int) and not isinstance(auth_time, bool) else None,
+        acr=claims["acr"] if isinstance(claims.get("acr"), str) else "",
+        amr=tuple(method for method in amr if isinstance(method, str)) if isinstance(amr, list) else (),
+        session_index=claims["sid"] if isinstance(claims.get("sid"), str) else "",
+        private={"id_token_hint": id_token},
+        raw_claims=dict(claims),
+    )
+
+
+def read_groups(claims: Mapping[str, Any], config: OidcConfig) -> tuple[tuple[Group, ...], GroupsState]:
+    """Return the groups and how far they can be trusted to be all; only "complete" may grant roles.
+
+    Microsoft Entra replaces a long list by `_claim_names` (or `hasgroups`): that is "overage".
+    """
+    name = config.groups_claim
+    if not name:
+        return (), "absent"
+    elsewhere = claims.get("_claim_names")
+    if (isinstance(elsewhere, dict) and name in elsewhere) or claims.get("hasgroups") in (True, "true"):
+        return (), "overage"
+    if name not in claims:
+        return (), "absent"
+    listed = claims[name]
+    values = [listed] if isinstance(listed, str) else listed
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        return (), "error"
+    usable = list(dict.fromkeys(value for value in values if value and is_clean_text(value)))
+    state: GroupsState = "truncated" if len(usable) > MAX_GROUPS else "complete"
+    return tuple(Group(config.group_kind, value) for value in usable[:MAX_GROUPS]), state
+
+
+def _subject(claims: Mapping[str, Any], config: OidcConfig) -> str:
+    if config.subject == "sub":
+        return require_subject(claims.get("sub"), "sub")
+    # In Entra `sub` changes with the application; only object and tenant id together stay.
+    tenant = require_subject(claims.get("tid"), "tid")
+    return f"{tenant}/{require_subject(claims.get('oid'), 'oid')}"
+
+
+def _says_verified(value: object) -> bool | None:
+    """Return the provider's word about the address; some send it as text."""
+    if value is None:
+        return None
+    return value is True or value == "true"
