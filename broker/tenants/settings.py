@@ -1,0 +1,84 @@
+"""What a tenant may set for itself: limits of its tokens, grants and consents, all with safe defaults."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+from broker.policy.values import TenantLimits
+from broker.tenants.spelling import unknown_key
+
+MAX_GRANT_SECONDS = 30 * 86400
+"""No consent and no grant outlives thirty days, whatever a tenant asks for."""
+
+_GrantSeconds = Annotated[int, Field(ge=300, le=MAX_GRANT_SECONDS)]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """A tenant's limits; lifetimes in seconds. A tenant stores only what differs from these defaults."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    max_depth: Annotated[int, Field(ge=1, le=16)] = 4
+    """Most actors in one delegation chain."""
+    fan_out: Annotated[int, Field(ge=1, le=10_000)] = 32
+    """Most live children of one token."""
+    tree_limit: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """Most tokens derived from one grant that live at once."""
+    access_ttl_seconds: Annotated[int, Field(ge=60, le=3600)] = 600
+    """Longest life of an access token."""
+    deep_ttl_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
+    """Longest life of an access token from depth 2 on."""
+    code_ttl_seconds: Annotated[int, Field(ge=10, le=60)] = 60
+    """Life of an authorization code."""
+    refresh_ttl_seconds: _GrantSeconds = 36_000
+    """Life of one refresh token; each use gives a new one, never beyond its grant."""
+    grant_ttl_seconds: _GrantSeconds = 7 * 86400
+    """Longest life of a grant that no person's choice bounds."""
+    consent_choices_seconds: Annotated[tuple[_GrantSeconds, ...], Field(min_length=1, max_length=6)] = (
+        3600,
+        28_800,
+        MAX_GRANT_SECONDS,
+    )
+    """The durations that the consent page offers; the first is chosen unless the person picks another."""
+    admin_role: Annotated[str, Field(max_length=100)] = ""
+    """People who hold this role may open the admin pages; empty lets in nobody but by setup link."""
+
+    @property
+    def limits(self) -> TenantLimits:
+        """The limits that policy needs to narrow a token."""
+        return TenantLimits(
+            max_depth=self.max_depth,
+            ttl_seconds=self.access_ttl_seconds,
+            deep_ttl_seconds=self.deep_ttl_seconds,
+        )
+
+
+_ADAPTER = TypeAdapter(TenantSettings)
+_NAMES = frozenset(field.name for field in fields(TenantSettings))
+
+
+def parse_settings(given: Mapping[str, Any]) -> TenantSettings:
+    """Return checked settings; what ``given`` leaves out has its default.
+
+    Raises ``Refusal(bad_configuration)`` that names an unknown key or a value out of range.
+    """
+    for key in given:
+        if key not in _NAMES:
+            raise _refuse(unknown_key(key, _NAMES))
+    plain = dict(given)
+    # JSON and YAML know lists only.
+    if isinstance(plain.get("consent_choices_seconds"), list):
+        plain["consent_choices_seconds"] = tuple(plain["consent_choices_seconds"])
+    try:
+        return _ADAPTER.validate_python(plain)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        raise _refuse(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _refuse(why: str) -> Refusal:
+    return Refusal(ErrorCode.BAD_CONFIGURATION, why, reason="bad_tenant_settings", whose_move=WhoseMove.ADMIN)
