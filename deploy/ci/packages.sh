@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what a bare Debian 12 lacks for the full check; what is there already is left as it is.
+set -euo pipefail
+export DEBIAN_FRONTEND=noninteractive
+
+missing=()
+needs() { # needs COMMAND PACKAGE...
+    local command=$1
+    shift
+    command -v "$command" >/dev/null || missing+=("$@")
+}
+
+needs git git
+needs make make
+needs curl curl ca-certificates
+needs node nodejs
+needs npm npm
+needs chromium chromium
+needs chromedriver chromium-driver
+needs php php-cli
+extensions=$(php -m 2>/dev/null || true)
+needs_extension() { # needs_extension NAME PACKAGE
+    grep -qix "$1" <<<"$extensions" || missing+=("$2")
+}
+needs_extension xml php-xml
+needs_extension mbstring php-mbstring
+needs_extension pdo_sqlite php-sqlite3
+[ -d /usr/share/simplesamlphp ] || missing+=(simplesamlphp)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+    || missing+=(python3 python3-venv)
+
+if [ ${#missing[@]} -eq 0 ]; then
+    echo "nothing is missing"
+    exit 0
+fi
+echo "installing: ${missing[*]}"
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
