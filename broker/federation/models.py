@@ -23,4 +23,7 @@ class SignInFlow(TenantScoped, Base):
     expires_at: Mapped[int] = mapped_column(BigInteger)
     spent_at: Mapped[int | None] = mapped_column(BigInteger)
 
-    __table_args__ = (Index("ix_sign_in_flows_expires_at", "expires_at"),)
+    __table_args__ = (
+        Index("ix_sign_in_flows_expires_at", "expires_at"),
+        Index("ix_sign_in_flows_browser", "tenant_id", "browser_hash"),
+    )
