@@ -13,26 +13,26 @@ from broker.tenants.spelling import unknown_key
 MAX_GRANT_SECONDS = 30 * 86400
 """No consent and no grant outlives thirty days, whatever a tenant asks for."""
 
-_GrantSeconds = Annotated[int, Field(ge=300, le=MAX_GRANT_SECONDS)]
+_GrantSeconds = Annotated[int, Field(strict=True, ge=300, le=MAX_GRANT_SECONDS)]
 
 
 @dataclass(frozen=True, slots=True)
 class TenantSettings:
     """A tenant's limits; lifetimes in seconds. A tenant stores only what differs from these defaults."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    max_depth: Annotated[int, Field(ge=1, le=16)] = 4
+    max_depth: Annotated[int, Field(strict=True, ge=1, le=8)] = 4
     """Most actors in one delegation chain."""
-    fan_out: Annotated[int, Field(ge=1, le=10_000)] = 32
+    fan_out: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 32
     """Most live children of one token."""
-    tree_limit: Annotated[int, Field(ge=1, le=100_000)] = 200
+    tree_limit: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 200
     """Most tokens derived from one grant that live at once."""
-    access_ttl_seconds: Annotated[int, Field(ge=60, le=3600)] = 600
+    access_ttl_seconds: Annotated[int, Field(strict=True, ge=60, le=3600)] = 600
     """Longest life of an access token."""
-    deep_ttl_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
+    deep_ttl_seconds: Annotated[int, Field(strict=True, ge=30, le=900)] = 300
     """Longest life of an access token from depth 2 on."""
-    code_ttl_seconds: Annotated[int, Field(ge=10, le=60)] = 60
+    code_ttl_seconds: Annotated[int, Field(strict=True, ge=10, le=60)] = 60
     """Life of an authorization code."""
     refresh_ttl_seconds: _GrantSeconds = 36_000
     """Life of one refresh token; each use gives a new one, never beyond its grant."""
@@ -69,12 +69,8 @@ def parse_settings(given: Mapping[str, Any]) -> TenantSettings:
     for key in given:
         if key not in _NAMES:
             raise _refuse(unknown_key(key, _NAMES))
-    plain = dict(given)
-    # JSON and YAML know lists only.
-    if isinstance(plain.get("consent_choices_seconds"), list):
-        plain["consent_choices_seconds"] = tuple(plain["consent_choices_seconds"])
     try:
-        return _ADAPTER.validate_python(plain)
+        return _ADAPTER.validate_python(dict(given))
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         raise _refuse(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

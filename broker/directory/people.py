@@ -1,0 +1,125 @@
+"""Reading people for administration pages; switching a person off is the cascade's work, not ours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from broker.directory.models import GroupSnapshot, IdentityLink, User
+from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+
+MAX_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PersonView:
+    """One person as a list shows them; times are epoch seconds."""
+
+    id: str
+    display_name: str
+    email: str | None
+    email_verified_by: str
+    state: str
+    created_at: int
+    last_sign_in_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeoplePage:
+    """People in order of name; ``next_after`` is what to ask with for more, None at the end."""
+
+    people: tuple[PersonView, ...]
+    next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsTold:
+    """What one connection last told of a person's groups, and how complete that was."""
+
+    connection_id: str
+    groups: Sequence[Mapping[str, str]]
+    state: str
+    source: str
+    fetched_at: int
+    complete_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityView:
+    """One upstream identity that is bound to a person."""
+
+    connection_id: str
+    issuer: str
+    subject_kind: str
+    subject: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersonDetail:
+    """A person with their upstream identities and the facts about their groups."""
+
+    person: PersonView
+    identities: tuple[IdentityView, ...]
+    groups: tuple[GroupsTold, ...]
+
+
+def list_people(session: Session, tenant_id: str, *, after: str = "", limit: int = 50) -> PeoplePage:
+    """Return up to ``limit`` people by (name, id) behind the person ``after`` (unknown: from the start)."""
+    limit = max(1, min(limit, MAX_PAGE))
+    query = select(User).where(User.tenant_id == tenant_id).order_by(User.display_name, User.id)
+    last = find_person(session, tenant_id, after) if after else None
+    if last is not None:
+        query = query.where(tuple_(User.display_name, User.id) > (last.display_name, last.id))
+    rows = session.scalars(query.limit(limit + 1)).all()
+    people = tuple(_view(row) for row in rows[:limit])
+    return PeoplePage(people, people[-1].id if len(rows) > limit else None)
+
+
+def find_person(session: Session, tenant_id: str, user_id: str) -> PersonView | None:
+    """Return the tenant's person of that id, or None; another tenant's is None as well."""
+    row = session.scalar(select(User).where(User.tenant_id == tenant_id, User.id == user_id))
+    return _view(row) if row is not None else None
+
+
+def get_person(session: Session, tenant_id: str, user_id: str) -> PersonDetail:
+    """Return everything that is known of a person; raises ``Refusal(not_found)``."""
+    person = find_person(session, tenant_id, user_id)
+    if person is None:
+        raise Refusal(
+            ErrorCode.NOT_FOUND, "There is no such person.", reason="unknown_user", whose_move=WhoseMove.YOU
+        )
+    links = session.scalars(
+        select(IdentityLink)
+        .where(IdentityLink.tenant_id == tenant_id, IdentityLink.user_id == user_id)
+        .order_by(IdentityLink.created_at, IdentityLink.id)
+    )
+    told = session.scalars(
+        select(GroupSnapshot)
+        .where(GroupSnapshot.tenant_id == tenant_id, GroupSnapshot.user_id == user_id)
+        .order_by(GroupSnapshot.connection_id)
+    )
+    return PersonDetail(
+        person=person,
+        identities=tuple(
+            IdentityView(one.connection_id, one.issuer, one.subject_kind, one.subject, one.created_at)
+            for one in links
+        ),
+        groups=tuple(
+            GroupsTold(one.connection_id, one.groups, one.state, one.source, one.fetched_at, one.complete_at)
+            for one in told
+        ),
+    )
+
+
+def _view(row: User) -> PersonView:
+    return PersonView(
+        id=row.id,
+        display_name=row.display_name,
+        email=row.email,
+        email_verified_by=row.email_verified_by,
+        state=row.state,
+        created_at=row.created_at,
+        last_sign_in_at=row.last_sign_in_at,
+    )

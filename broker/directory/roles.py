@@ -1,0 +1,125 @@
+"""Which roles a person holds now: computed from group facts and mappings each time, never stored."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from broker.directory.models import GroupMapping, GroupSnapshot, Role
+from broker.kernel.runtime import Runtime
+from broker.policy.roles import GroupFact, MappingRule, roles_of
+from broker.tenants.snapshot import get_tenant
+
+
+@dataclass(frozen=True, slots=True)
+class RoleBook:
+    """A tenant's roles and mapping rules; ``role_gated`` are the scopes that need a role at all."""
+
+    role_scopes: Mapping[str, frozenset[str]]
+    role_gated: frozenset[str]
+    rules: tuple[MappingRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRoles:
+    """A person's roles now, and the age of what they rest on.
+
+    ``groups_state`` is "complete" only if every connection's answer was; ``fetched_at`` is the oldest
+    answer's time in epoch seconds, 0 when no connection ever answered.
+    """
+
+    roles: frozenset[str]
+    groups_state: str
+    source: str
+    fetched_at: int
+    role_scopes: Mapping[str, frozenset[str]]
+    role_gated: frozenset[str]
+
+
+def load_roles(rt: Runtime, tenant_id: str) -> RoleBook:
+    """Return the tenant's roles and rules, from the cache while nothing of the tenant changed."""
+
+    def load(wanted: str) -> RoleBook:
+        with rt.database.core_read() as connection:
+            return read_roles(connection, wanted)
+
+    return rt.caches.get(tenant_id, "roles", load)
+
+
+def read_roles(connection: Connection, tenant_id: str) -> RoleBook:
+    """Read the tenant's roles and rules from the database, past every cache."""
+    scopes = {
+        name: frozenset(scopes)
+        for name, scopes in connection.execute(
+            select(Role.name, Role.scopes).where(Role.tenant_id == tenant_id)
+        )
+    }
+    rules = connection.execute(
+        select(
+            GroupMapping.connection_id,
+            GroupMapping.kind,
+            GroupMapping.match,
+            GroupMapping.pattern,
+            GroupMapping.role,
+        ).where(GroupMapping.tenant_id == tenant_id)
+    )
+    return RoleBook(
+        role_scopes=scopes,
+        role_gated=frozenset().union(*scopes.values()),
+        # Without this: a mapping to a role that was removed would still put its name into tokens.
+        rules=tuple(MappingRule(*rule) for rule in rules if rule.role in scopes),
+    )
+
+
+def live_roles(connection: Connection, rt: Runtime, tenant_id: str, user_id: str) -> LiveRoles:
+    """Return the roles that follow now from what the tenant's active connections told of the person.
+
+    Groups that are not complete grant nothing that the last complete answer did not already give, and
+    only while they still name a group that gives it. A disabled connection's facts count for nothing.
+    """
+    book = load_roles(rt, tenant_id)
+    tenant = get_tenant(rt, tenant_id)
+    rows = connection.execute(
+        select(
+            GroupSnapshot.connection_id,
+            GroupSnapshot.groups,
+            GroupSnapshot.state,
+            GroupSnapshot.source,
+            GroupSnapshot.fetched_at,
+            GroupSnapshot.complete_groups,
+        )
+        .where(GroupSnapshot.tenant_id == tenant_id, GroupSnapshot.user_id == user_id)
+        .order_by(GroupSnapshot.fetched_at)
+    )
+    roles: set[str] = set()
+    states: list[str] = []
+    sources: list[str] = []
+    times: list[int] = []
+    for row in rows:
+        told_by = tenant.connections.get(row.connection_id) if tenant else None
+        if told_by is None or not told_by.is_active:
+            continue
+        before = roles_of(_facts(row.connection_id, row.complete_groups), book.rules, complete=True)
+        roles |= roles_of(
+            _facts(row.connection_id, row.groups),
+            book.rules,
+            complete=row.state == "complete",
+            previous=before,
+        )
+        states.append(row.state)
+        sources.append(row.source)
+        times.append(row.fetched_at)
+    return LiveRoles(
+        roles=frozenset(roles),
+        groups_state=next((state for state in states if state != "complete"), "complete")
+        if states
+        else "absent",
+        source=",".join(dict.fromkeys(sources)),
+        fetched_at=min(times, default=0),
+        role_scopes=book.role_scopes,
+        role_gated=book.role_gated,
+    )
+
+
+def _facts(connection_id: str, groups: Iterable[Mapping[str, str]]) -> list[GroupFact]:
+    return [GroupFact(connection_id, group["kind"], group["value"]) for group in groups]

@@ -1,0 +1,206 @@
+"""From a verified identity to a user: by its stable key at its connection, never by e-mail (O60)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection as CoreConnection
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from broker.directory.models import GroupSnapshot, IdentityLink, User
+from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+from broker.kernel.ids import new_id
+from broker.kernel.runtime import Runtime
+from broker.tenants.models import Connection
+from broker.tenants.snapshot import ConnectionView, TenantSnapshot
+from idp_connectors.base import VerifiedIdentity
+
+MAX_GROUPS = 5_000
+"""More groups than this are cut and marked truncated, so that one sign-in cannot fill the database."""
+
+_MAX_GROUP_CHARS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class BoundUser:
+    """The user that a sign-in belongs to; ``is_new`` at the identity's first sight."""
+
+    user_id: str
+    is_new: bool
+    display_name: str
+    email: str | None
+
+
+def bind_identity(
+    session: Session,
+    rt: Runtime,
+    tenant: TenantSnapshot,
+    connection: ConnectionView,
+    identity: VerifiedIdentity,
+    now: int,
+) -> BoundUser:
+    """Return the user of (connection, issuer, subject_kind, subject), made at first sight.
+
+    Updates the display fields and stores the groups as this connection told them at ``now``. To be
+    called in a write transaction of the tenant. Raises ``Refusal``: ``access_denied`` (user_disabled),
+    ``sign_in_refused`` (connection_disabled, foreign_connection, unusable_subject).
+    """
+    _check_connection(tenant, connection)
+    key = _key_of(tenant, connection, identity)
+    core = session.connection()
+    user_id, is_new = _find_or_make_link(core, key, now)
+    profile = _profile_of(identity)
+    if is_new:
+        core.execute(
+            _insert(core, User).values(
+                id=user_id,
+                tenant_id=tenant.id,
+                state="active",
+                cutoff_at=0,
+                created_at=now,
+                last_sign_in_at=now,
+                **profile,
+            )
+        )
+    else:
+        _update_user(core, tenant.id, user_id, profile, now)
+    _store_groups(core, tenant.id, user_id, connection.id, identity, now)
+    core.execute(
+        update(Connection)
+        .where(Connection.tenant_id == tenant.id, Connection.id == connection.id)
+        .values(last_sign_in_at=now)
+    )
+    return BoundUser(user_id, is_new, profile["display_name"], profile["email"])
+
+
+def _check_connection(tenant: TenantSnapshot, connection: ConnectionView) -> None:
+    # Without this: a sign-in checked at one tenant's provider could be booked in another tenant (T02).
+    own = tenant.connections.get(connection.id)
+    if own is None:
+        raise _refuse("foreign_connection", "This sign-in does not belong to this organisation.")
+    if not own.is_active:
+        raise _refuse("connection_disabled", "Sign-in through this provider is switched off.")
+
+
+def _key_of(tenant: TenantSnapshot, connection: ConnectionView, identity: VerifiedIdentity) -> dict[str, str]:
+    key = {
+        "tenant_id": tenant.id,
+        "connection_id": connection.id,
+        "issuer": identity.issuer,
+        "subject_kind": identity.subject_kind,
+        "subject": identity.subject,
+    }
+    # Without this: an empty subject would be one user for everybody, and a cut one could be two people's.
+    usable = all(value and value.isprintable() for value in key.values())
+    if not usable or len(identity.subject) > 500 or len(identity.issuer) > 500:
+        raise _refuse("unusable_subject", "Your provider did not say who you are in a usable way.")
+    if len(identity.subject_kind) > 64:
+        raise _refuse("unusable_subject", "Your provider did not say who you are in a usable way.")
+    return key
+
+
+def _find_or_make_link(core: CoreConnection, key: dict[str, str], now: int) -> tuple[str, bool]:
+    """Return (user id, whether it is new); of two first sign-ins at once, the unique rule lets one win."""
+    found = _find_link(core, key)
+    if found is not None:
+        return found, False
+    user_id = new_id("usr")
+    made = core.execute(
+        _insert(core, IdentityLink)
+        .values(id=new_id("idl"), user_id=user_id, created_at=now, **key)
+        .on_conflict_do_nothing()
+    )
+    if made.rowcount == 1:
+        return user_id, True
+    winner = _find_link(core, key)
+    if winner is None:
+        raise Refusal(ErrorCode.TEMPORARILY_UNAVAILABLE, "Please sign in again.", reason="link_race")
+    return winner, False
+
+
+def _find_link(core: CoreConnection, key: dict[str, str]) -> str | None:
+    return core.execute(
+        select(IdentityLink.user_id).where(
+            IdentityLink.tenant_id == key["tenant_id"],
+            IdentityLink.connection_id == key["connection_id"],
+            IdentityLink.issuer == key["issuer"],
+            IdentityLink.subject_kind == key["subject_kind"],
+            IdentityLink.subject == key["subject"],
+        )
+    ).scalar()
+
+
+def _update_user(
+    core: CoreConnection, tenant_id: str, user_id: str, profile: dict[str, Any], now: int
+) -> None:
+    changed = core.execute(
+        update(User)
+        .where(User.tenant_id == tenant_id, User.id == user_id, User.state == "active")
+        .values(last_sign_in_at=now, **profile)
+    )
+    if changed.rowcount != 1:
+        raise Refusal(
+            ErrorCode.ACCESS_DENIED,
+            "Your account here is switched off.",
+            reason="user_disabled",
+            whose_move=WhoseMove.ADMIN,
+        )
+
+
+def _profile_of(identity: VerifiedIdentity) -> dict[str, Any]:
+    names = " ".join(part for part in (identity.given_name, identity.family_name) if part)
+    email = _plain(identity.email or "", 320) or None
+    return {
+        "display_name": _plain(identity.display_name or names or identity.email or identity.subject, 200),
+        "email": email,
+        "email_verified_by": identity.email_verified_by if email else "none",
+    }
+
+
+def _plain(text: str, limit: int) -> str:
+    return "".join(char for char in text if char.isprintable())[:limit].strip()
+
+
+def _store_groups(
+    core: CoreConnection,
+    tenant_id: str,
+    user_id: str,
+    connection_id: str,
+    identity: VerifiedIdentity,
+    now: int,
+) -> None:
+    groups = [
+        {"kind": group.kind, "value": group.value, "display": group.display}
+        for group in identity.groups
+        if len(group.value) + len(group.display) <= _MAX_GROUP_CHARS
+    ]
+    was_cut = len(groups) < len(identity.groups) or len(groups) > MAX_GROUPS
+    state = "truncated" if was_cut and identity.groups_state == "complete" else identity.groups_state
+    told = {
+        "groups": groups[:MAX_GROUPS],
+        "state": state,
+        "source": identity.groups_source[:32],
+        "fetched_at": now,
+    }
+    # What the last complete answer said is kept until the next complete one.
+    if state == "complete":
+        told |= {"complete_groups": told["groups"], "complete_at": now}
+    first = {"complete_groups": [], "complete_at": None, **told}
+    statement = _insert(core, GroupSnapshot).values(
+        tenant_id=tenant_id, user_id=user_id, connection_id=connection_id, **first
+    )
+    core.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant_id", "user_id", "connection_id"],
+            set_={name: statement.excluded[name] for name in told},
+        )
+    )
+
+
+def _insert(core: CoreConnection, model: type[Any]) -> Any:
+    return (postgresql.insert if core.dialect.name == "postgresql" else sqlite.insert)(model)
+
+
+def _refuse(reason: str, public: str) -> Refusal:
+    return Refusal(ErrorCode.SIGN_IN_REFUSED, public, reason=reason, whose_move=WhoseMove.ADMIN)
