@@ -3,7 +3,7 @@
 #
 #   deploy/setup.sh stamp          prints the file that stands for an up-to-date environment
 #   deploy/setup.sh venv STAMP     makes .venv from the hashed lock and writes that file
-#   deploy/setup.sh lock [OPTION]  resolves pyproject.toml into the two locks
+#   deploy/setup.sh lock [OPTION]  resolves pyproject.toml into the locks
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -53,7 +53,7 @@ compile_lock() {
     local output=$1
     shift
     build/lock-tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-        --no-emit-index-url --no-header pyproject.toml --output-file "$output" "$@"
+        --no-emit-index-url --no-header --output-file "$output" "$@"
 }
 
 make_locks() {
@@ -61,9 +61,10 @@ make_locks() {
         "$(find_python)" -m venv build/lock-tools
         build/lock-tools/bin/python -m pip install --quiet --disable-pip-version-check uv
     fi
-    compile_lock deploy/requirements.lock --extra postgres "$@"
-    # The same versions in both: what is tested is what runs.
-    compile_lock "$LOCK" --all-extras --constraint deploy/requirements.lock "$@"
+    compile_lock deploy/requirements.lock pyproject.toml --extra postgres "$@"
+    # The same versions in all: what is tested is what runs.
+    compile_lock "$LOCK" pyproject.toml --all-extras --constraint deploy/requirements.lock "$@"
+    echo hatchling | compile_lock deploy/requirements-build.lock - --constraint "$LOCK" "$@"
 }
 
 case "${1:-}" in
