@@ -78,7 +78,7 @@ INTRODUCTIONS = {
     "settings": (
         "Settings",
         "Set by environment variable, or under the same name in lower case and without the prefix in the "
-        "YAML file that `BROKER_CONFIG` names. The environment wins. Unknown names are refused.",
+        "YAML file that `BROKER_CONFIG` names, where unknown names are refused. The environment wins.",
         ("Variable", "Default", "Meaning"),
     ),
     "errors": (
