@@ -110,6 +110,7 @@ class Begun:
 class Callback:
     """What came back through the browser, beside what `begin` asked to keep.
 
+    `method` is how the provider's answer arrived: "POST" for SAML even if the broker completes it later.
     `query` and `form` hold the first value of each parameter; the caller refuses repeated ones.
     `callback_url` and `entity_id` come from configuration, never from the request.
     """
