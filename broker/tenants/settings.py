@@ -13,6 +13,9 @@ from broker.tenants.spelling import unknown_key
 MAX_GRANT_SECONDS = 30 * 86400
 """No consent and no grant outlives thirty days, whatever a tenant asks for."""
 
+MAX_DEPTH = 8
+"""No delegation chain is longer, whatever a tenant, agent or resource allows."""
+
 _GrantSeconds = Annotated[int, Field(strict=True, ge=300, le=MAX_GRANT_SECONDS)]
 
 
@@ -22,7 +25,7 @@ class TenantSettings:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    max_depth: Annotated[int, Field(strict=True, ge=1, le=8)] = 4
+    max_depth: Annotated[int, Field(strict=True, ge=1, le=MAX_DEPTH)] = 4
     """Most actors in one delegation chain."""
     fan_out: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 32
     """Most live children of one token."""
