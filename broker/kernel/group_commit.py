@@ -6,8 +6,10 @@ never answer its own caller.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection
 
@@ -24,11 +26,17 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.tally: Counter[str] = Counter()  # what this batch will write, for limits that count rows
         self._deferred: dict[Flush, list[Any]] = {}
+        _open[connection] = self
 
     def defer(self, flush: Flush, item: Any) -> None:
         """Have ``flush(connection, items)`` called once before the commit with all its deferred items."""
         self._deferred.setdefault(flush, []).append(item)
+
+    def deferred(self, flush: Flush) -> Sequence[Any]:
+        """Return what waits to be written by ``flush``."""
+        return self._deferred.get(flush, ())
 
     def flush(self) -> None:
         """Write what was deferred, in the order in which the kinds first came."""
@@ -36,6 +44,21 @@ class Transaction:
             deferred, self._deferred = self._deferred, {}
             for write, items in deferred.items():
                 write(self.connection, items)
+
+
+# Which shared transaction runs on a connection; gone with the connection object.
+_open: WeakKeyDictionary[Connection, Transaction] = WeakKeyDictionary()
+
+
+def flush_deferred(connection: Connection) -> None:
+    """Write what a shared transaction on this connection has deferred so far.
+
+    For statements that must see every row. Without this: a revocation that runs in the same batch as an
+    exchange would pass over the child, which would be written after it and live.
+    """
+    transaction = _open.get(connection)
+    if transaction is not None:
+        transaction.flush()
 
 
 class _Ticket:

@@ -158,6 +158,7 @@ class IssuedToken(TenantScoped, Base):
 
     __table_args__ = (
         Index("ix_issued_tokens_path", "tenant_id", "path"),
+        Index("ix_issued_tokens_parent", "tenant_id", "parent_jti"),
         Index("ix_issued_tokens_grant", "tenant_id", "grant_id", "issued_at"),
         Index("ix_issued_tokens_agent", "tenant_id", "agent_id", "issued_at"),
         Index("ix_issued_tokens_expires_at", "expires_at"),

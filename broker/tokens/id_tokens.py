@@ -1,0 +1,62 @@
+"""ID tokens and the claims of userinfo: who the person is, for one client (OpenID Connect Core §2, §5.1)."""
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from broker.directory.models import User
+from broker.kernel.runtime import Runtime
+from broker.tenants.snapshot import TenantSnapshot
+from broker.tokens.keys import signing_key
+from broker.tokens.signing import sign_jwt
+
+ID_TOKEN_TTL_SECONDS = 600
+
+
+def issue_id_token(
+    connection: Connection,
+    rt: Runtime,
+    tenant: TenantSnapshot,
+    *,
+    user_id: str,
+    client_id: str,
+    nonce: str,
+    scopes: frozenset[str],
+    sign_in: dict[str, Any],
+    now: int,
+) -> str:
+    """Return a signed ID token for ``client_id``; ``sign_in`` holds auth_time, acr, amr and sid as they were.
+
+    Its ``typ`` is ``JWT``, so that it is never taken for an access token (O35).
+    """
+    claims = {
+        "iss": tenant.issuer,
+        "aud": client_id,
+        "iat": now,
+        "exp": now + ID_TOKEN_TTL_SECONDS,
+        **person_claims(connection, tenant.id, user_id, scopes),
+        **sign_in,
+    }
+    if nonce:
+        claims["nonce"] = nonce
+    return sign_jwt(signing_key(rt, tenant.id, "id"), "JWT", claims)
+
+
+def person_claims(
+    connection: Connection, tenant_id: str, user_id: str, scopes: frozenset[str]
+) -> dict[str, Any]:
+    """Return ``sub`` and what the ``profile`` and ``email`` scopes open of the person."""
+    claims: dict[str, Any] = {"sub": user_id}
+    if not scopes & {"profile", "email"}:
+        return claims
+    person = connection.execute(
+        select(User.display_name, User.email, User.email_verified_by).where(
+            User.tenant_id == tenant_id, User.id == user_id
+        )
+    ).one()
+    if "profile" in scopes and person.display_name:
+        claims["name"] = person.display_name
+    if "email" in scopes and person.email:
+        claims["email"] = person.email
+        claims["email_verified"] = person.email_verified_by == "idp_verified_domain"
+    return claims
