@@ -42,4 +42,7 @@ class Consent(TenantScoped, Base):
     expires_at: Mapped[int] = mapped_column(BigInteger)
     withdrawn_at: Mapped[int | None] = mapped_column(BigInteger)
 
-    __table_args__ = (Index("ix_consents_user", "tenant_id", "user_id", "client_id"),)
+    __table_args__ = (
+        Index("ix_consents_user", "tenant_id", "user_id", "client_id"),
+        Index("ix_consents_client", "tenant_id", "client_id"),
+    )

@@ -70,6 +70,11 @@ class Caches:
             copy = shelf.copies[kind] = load(tenant_id)
             return copy
 
+    def renew(self, tenant_id: str, kind: str, load: Callable[[str], T]) -> T:
+        """Replace the copy of ``kind`` although the version stands: its content has a date of its own."""
+        copy = self._current_shelf(tenant_id).copies[kind] = load(tenant_id)
+        return copy
+
     def _current_shelf(self, tenant_id: str) -> _Shelf:
         shelf = self._shelves.get(tenant_id)
         now = time.monotonic()

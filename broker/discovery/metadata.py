@@ -1,0 +1,58 @@
+"""Authorization-server metadata (RFC 8414) and OpenID discovery from one generator.
+
+Both well-known documents are the same object: a client that reads either finds the same truth (ASM-04).
+"""
+
+from typing import Any
+
+from broker.kernel.runtime import Runtime
+from broker.oauth.basis import ACCESS_TOKEN_TYPE
+from broker.oauth.client_auth import ASSERTION_ALGORITHMS, METHODS
+from broker.oauth.grants import GRANTS
+from broker.oauth.targets import IDENTITY_SCOPES
+from broker.tenants.snapshot import TenantSnapshot
+from broker.tokens.keys import signing_key
+
+AGENT_DOCUMENT = "agent-broker-configuration"
+
+
+def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
+    """Return the metadata of the tenant's issuer: what is enabled, and nothing about its people or resources."""
+    issuer = tenant.issuer
+    proven = [method for method in METHODS if method != "none"]
+    algorithms = sorted(ASSERTION_ALGORITHMS)
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "token_endpoint": f"{issuer}/token",
+        "userinfo_endpoint": f"{issuer}/userinfo",
+        "jwks_uri": f"{issuer}/jwks",
+        "introspection_endpoint": f"{issuer}/introspect",
+        "revocation_endpoint": f"{issuer}/revoke",
+        "scopes_supported": sorted(IDENTITY_SCOPES),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": list(GRANTS),
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "token_endpoint_auth_methods_supported": list(METHODS),
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_methods_supported": proven,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_methods_supported": list(METHODS),
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [signing_key(rt, tenant.id, "id").algorithm],
+        "claims_supported": ["sub", "name", "email", "email_verified", "auth_time", "acr", "amr", "sid"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+        "actor_profile_token_exchange": {
+            "subject_token_types_supported": [ACCESS_TOKEN_TYPE],
+            "actor_token_types_supported": [ACCESS_TOKEN_TYPE],
+            "requested_token_types_supported": [ACCESS_TOKEN_TYPE],
+        },
+        "entity_profiles_supported": {"subject": ["user", "ai_agent"], "actor": ["ai_agent"]},
+        "agent_broker_configuration": f"{issuer}/.well-known/{AGENT_DOCUMENT}",
+    }

@@ -1,0 +1,26 @@
+"""What every grant and endpoint gets: who called whom, with what, and the tenant's state of this moment."""
+
+from dataclasses import dataclass
+
+from broker.agents.snapshot import AgentsSnapshot, AgentView, ClientView
+from broker.kernel.context import CallContext
+from broker.kernel.runtime import Runtime
+from broker.oauth.params import Params
+from broker.tenants.snapshot import TenantSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated request to the token, introspection or revocation endpoint."""
+
+    rt: Runtime
+    tenant: TenantSnapshot
+    agents: AgentsSnapshot
+    client: ClientView
+    params: Params
+    ctx: CallContext
+
+    @property
+    def agent(self) -> AgentView | None:
+        """The agent whose client called, if it is an agent's."""
+        return self.agents.agent(self.client.agent_id) if self.client.agent_id else None

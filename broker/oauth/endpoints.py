@@ -1,0 +1,74 @@
+"""The protocol endpoints as one table of plain functions, for Flask's views and the short lane alike."""
+
+from collections.abc import Callable
+
+from sqlalchemy.exc import OperationalError
+
+from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+from broker.kernel.plain import PlainReply, PlainRequest, json_reply
+from broker.kernel.runtime import Runtime
+from broker.oauth.introspection import introspection_endpoint
+from broker.oauth.pipeline import token_endpoint
+from broker.oauth.replies import error_reply, fault_reply
+from broker.oauth.revocation import revocation_endpoint
+from broker.oauth.userinfo import userinfo_endpoint
+from broker.tenants.snapshot import TenantSnapshot, require_tenant
+from broker.tokens.keys import public_jwks
+
+Endpoint = Callable[[Runtime, TenantSnapshot, PlainRequest], PlainReply]
+
+JWKS_MAX_AGE_SECONDS = 300
+
+
+def jwks_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -> PlainReply:
+    """Publish the tenant's public keys (RFC 7517 §5)."""
+    headers = [
+        ("Cache-Control", f"public, max-age={JWKS_MAX_AGE_SECONDS}"),
+        ("Access-Control-Allow-Origin", "*"),
+    ]
+    return json_reply(200, public_jwks(rt, tenant.id), headers)
+
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "token": token_endpoint,
+    "introspect": introspection_endpoint,
+    "revoke": revocation_endpoint,
+    "userinfo": userinfo_endpoint,
+    "jwks": jwks_endpoint,
+}
+METHODS: dict[str, frozenset[str]] = {
+    "token": frozenset({"POST"}),
+    "introspect": frozenset({"POST"}),
+    "revoke": frozenset({"POST"}),
+    "userinfo": frozenset({"GET", "POST"}),
+    "jwks": frozenset({"GET", "HEAD"}),
+}
+
+
+def answer(rt: Runtime, slug: str, name: str, request: PlainRequest) -> PlainReply:
+    """Return the reply of endpoint ``name`` of the tenant; every refusal and fault is RFC 6749 JSON."""
+    has_basic = "authorization" in request.headers
+    try:
+        if request.method not in METHODS[name]:
+            allow = ", ".join(sorted(METHODS[name]))
+            reply = error_reply(_wrong_method(allow), request.ctx)
+            return PlainReply(405, reply.body, [*reply.headers, ("Allow", allow)])
+        return ENDPOINTS[name](rt, require_tenant(rt, slug), request)
+    except Refusal as refusal:
+        return error_reply(refusal, request.ctx, has_basic=has_basic)
+    except OperationalError:
+        # The database is locked or away. Nothing was issued: say so, and that trying again may help.
+        fault_reply(request.ctx)
+        busy = Refusal(
+            ErrorCode.TEMPORARILY_UNAVAILABLE,
+            "Try again in a moment.",
+            reason="database",
+            whose_move=WhoseMove.YOU,
+        )
+        return error_reply(busy, request.ctx)
+    except Exception:  # noqa: BLE001 (the last line of defence: logged with its trace, answered without)
+        return fault_reply(request.ctx)
+
+
+def _wrong_method(allow: str) -> Refusal:
+    return Refusal(ErrorCode.INVALID_REQUEST, f"Use {allow}.", reason="method")

@@ -1,0 +1,30 @@
+"""Grant types: one file each, one entry here; discovery reads this table.
+
+Each says what it contributes to the pipeline (a ``Basis``) and consumes what it was given.
+Only the pipeline and discovery read it.
+"""
+
+from typing import Protocol
+
+from broker.kernel.group_commit import Transaction
+from broker.oauth.basis import Basis
+from broker.oauth.calls import Call
+from broker.oauth.grants import authorization_code, client_credentials, refresh_token, token_exchange
+
+
+class GrantType(Protocol):
+    """A module with ``collect``; ``REFUSAL_UNDOES`` says whether a refusal gives back what it consumed."""
+
+    REFUSAL_UNDOES: bool
+
+    def collect(self, tx: Transaction, call: Call) -> Basis:
+        """Return what the token may be based on, having consumed what was presented; raises ``Refusal``."""
+        ...
+
+
+GRANTS: dict[str, GrantType] = {
+    "authorization_code": authorization_code,
+    "refresh_token": refresh_token,
+    "client_credentials": client_credentials,
+    "urn:ietf:params:oauth:grant-type:token-exchange": token_exchange,
+}

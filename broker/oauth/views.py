@@ -1,0 +1,49 @@
+"""Flask's side of the protocol endpoints; the functions are the ones that the short lane calls."""
+
+from flask import Blueprint, Response, request
+
+from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+from broker.oauth import authorize
+from broker.oauth.endpoints import ENDPOINTS, answer
+from broker.oauth.params import MAX_BODY_BYTES, parse_form, parse_pairs
+from broker.web.browser import ensure_browser_secret
+from broker.web.current import call_context, runtime
+from broker.web.current import tenant as current_tenant
+from broker.web.onward import see_other
+from broker.web.plain_adapter import flask_response, plain_request
+from broker.web.sessions import find_person
+
+blueprint = Blueprint("oauth", __name__)
+_NAMES = ", ".join(ENDPOINTS)
+
+
+@blueprint.route(f"/t/<tenant>/<any({_NAMES}):name>", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+def endpoint(tenant: str, name: str) -> Response:
+    """Answer a protocol endpoint."""
+    return flask_response(answer(runtime(), tenant, name, plain_request()))
+
+
+@blueprint.route("/t/<tenant>/authorize", methods=["GET", "POST"])
+def authorization(tenant: str) -> Response:
+    """Begin an authorization, or go on with one whose handle is in ``resume``."""
+    if len(request.query_string) > MAX_BODY_BYTES:
+        raise Refusal(ErrorCode.TOO_LARGE, "The request is too large.", reason="too_large")
+    params = parse_form(plain_request()) if request.method == "POST" else parse_pairs(_query())
+    visit = authorize.Visit(
+        runtime(), current_tenant(), call_context(), ensure_browser_secret(), find_person()
+    )
+    handle = params.get("resume")
+    onward = authorize.advance(visit, handle) if handle else authorize.begin(visit, params)
+    return see_other(onward.location)
+
+
+def _query() -> str:
+    try:
+        return request.query_string.decode("ascii")
+    except UnicodeDecodeError:
+        raise Refusal(
+            ErrorCode.INVALID_REQUEST,
+            "The address is malformed.",
+            reason="malformed",
+            whose_move=WhoseMove.DEVELOPER,
+        ) from None
