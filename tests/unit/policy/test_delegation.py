@@ -23,7 +23,7 @@ def ask(chain: tuple[Actor, ...], actor: Actor | None, **overrides: Any) -> Deni
 
 
 def reason(denial: Denial | None) -> tuple[str, str] | None:
-    return denial and (denial.code, denial.reason)
+    return (denial.code, denial.reason) if denial else None
 
 
 @pytest.mark.parametrize(
