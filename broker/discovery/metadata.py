@@ -17,7 +17,7 @@ AGENT_DOCUMENT = "agent-broker-configuration"
 
 
 def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
-    """Return the metadata of the tenant's issuer: what is enabled, and nothing about its people or resources."""
+    """Return the metadata of the tenant's issuer: what is enabled, and nothing about people or resources."""
     issuer = tenant.issuer
     proven = [method for method in METHODS if method != "none"]
     algorithms = sorted(ASSERTION_ALGORITHMS)

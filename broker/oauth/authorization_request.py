@@ -1,4 +1,4 @@
-"""An authorization request (RFC 6749 §4.1.1, RFC 7636, RFC 8707): read, checked, and kept while a person decides.
+"""An authorization request (RFC 6749 §4.1.1, RFC 7636, RFC 8707): read, checked, kept while a person decides.
 
 Two stages: who asks and where the answer may go (faults are shown to the person, never redirected), then
 everything else (faults go back to the client, with ``iss``).

@@ -11,7 +11,7 @@ from broker.web.current import call_context, runtime
 from broker.web.current import tenant as current_tenant
 from broker.web.onward import see_other
 from broker.web.plain_adapter import flask_response, plain_request
-from broker.web.sessions import find_person
+from broker.web.sessions import find_signed_in
 
 blueprint = Blueprint("oauth", __name__)
 _NAMES = ", ".join(ENDPOINTS)
@@ -29,9 +29,9 @@ def authorization(tenant: str) -> Response:
     if len(request.query_string) > MAX_BODY_BYTES:
         raise Refusal(ErrorCode.TOO_LARGE, "The request is too large.", reason="too_large")
     params = parse_form(plain_request()) if request.method == "POST" else parse_pairs(_query())
-    visit = authorize.Visit(
-        runtime(), current_tenant(), call_context(), ensure_browser_secret(), find_person()
-    )
+    who = find_signed_in("person")
+    session = who.session if who else None
+    visit = authorize.Visit(runtime(), current_tenant(), call_context(), ensure_browser_secret(), session)
     handle = params.get("resume")
     onward = authorize.advance(visit, handle) if handle else authorize.begin(visit, params)
     return see_other(onward.location)
