@@ -55,8 +55,10 @@ class SamlLogin:
             now=deps.now,
         )
         self._require_signatures(screened)
-        # Said before the library speaks, so that "did not sign you in" is not reported as a bad signature.
+        # A first look at what is not proven yet, only to refuse: the library would report a wrong audience
+        # or a failed sign-in with the same words as a forgery, and an administrator must tell them apart.
         check_response(screened.root, self._config, expected, signed=screened.response_signature is not None)
+        check_assertion(screened.assertion, self._config, expected)
         verify_signatures(
             screened,
             self._config,

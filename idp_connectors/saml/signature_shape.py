@@ -45,7 +45,7 @@ def screen_signature(element: etree._Element) -> ScreenedSignature:
     reference = info["Reference"]
     own_id = parent.get("ID")
     # Without this: the signature covers some other element, or the whole document minus what was wrapped.
-    if not own_id or dict(reference.attrib) != {"URI": f"#{own_id}"}:
+    if not own_id or reference.keys() != ["URI"] or reference.get("URI") != f"#{own_id}":
         raise _refuse("the reference does not name the signature's parent")
     referred = _children(reference, "Transforms", "DigestMethod", "DigestValue")
     _require_plain(referred["DigestMethod"])
