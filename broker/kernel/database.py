@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, String, create_engine, event
+from sqlalchemy import Connection, Constraint, Engine, MetaData, String, Table, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -22,8 +22,25 @@ from sqlalchemy.orm import (
 _WRITE = {"broker_write": True}
 
 
+def _columns_within_tenant(constraint: Constraint, _table: Table) -> str:
+    columns: list[str] = [column.name for column in getattr(constraint, "columns", ())]
+    return "_".join(name for name in columns if name != "tenant_id")
+
+
 class Base(DeclarativeBase):
     """The registry of every table; rooms derive their models from it."""
+
+    # Every constraint has the same name in both dialects, so that a migration can speak of it. Unique
+    # rules leave the tenant out of their name: with it some would pass PostgreSQL's 63 characters.
+    metadata = MetaData(
+        naming_convention={
+            "within_tenant": _columns_within_tenant,
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(within_tenant)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+        }
+    )
 
 
 class TenantScoped:
@@ -39,7 +56,13 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine: Engine = create_engine(
-            self.url, pool_size=20, max_overflow=20, pool_pre_ping=not self.is_sqlite
+            self.url,
+            pool_size=20,
+            max_overflow=20,
+            pool_pre_ping=not self.is_sqlite,
+            # Without this: PostgreSQL answers -1 to "how many rows did the INSERT make", and single use,
+            # which is decided by that number, would refuse every first use there.
+            execution_options={"preserve_rowcount": True},
         )
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
