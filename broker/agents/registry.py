@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -22,6 +23,7 @@ MAX_AGENT_SECONDS = 2 * 365 * 86400
 
 EFFECTS = frozenset({"read", "change", "destructive"})
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _RESOURCE_DEFAULTS: Mapping[str, Any] = {"scopes": {}, "roles": [], "ttl_seconds": 600, "max_depth": 4}
 _AGENT_DEFAULTS: Mapping[str, Any] = {
     "description": "",
@@ -65,17 +67,24 @@ def save_resource(
 
 
 def save_agent(
-    session: Session, tenant_id: str, slug: str, given: Mapping[str, Any], now: int
+    session: Session,
+    tenant_id: str,
+    slug: str,
+    given: Mapping[str, Any],
+    now: int,
+    *,
+    defaults: Mapping[str, Any] = _NOTHING,
 ) -> tuple[Agent, Change | None]:
     """Return the tenant's agent, made or changed to ``given``: columns of ``Agent``.
 
-    Its state is never touched: a suspended or killed agent stays so. A new agent needs ``owner_name``,
-    ``owner_email`` and ``expires_at``. Raises ``Refusal(bad_configuration)``.
+    ``defaults`` count only when it is made. Its state is never touched: a suspended or killed agent stays
+    so. A new agent needs ``owner_name``, ``owner_email`` and ``expires_at``.
+    Raises ``Refusal(bad_configuration)``.
     """
     check_slug("slug", slug)
     key = {"tenant_id": tenant_id, "slug": slug}
     row = find_row(session, Agent, key)
-    wanted = given if row is not None else {**_AGENT_DEFAULTS, "name": slug, **given}
+    wanted = given if row is not None else {**_AGENT_DEFAULTS, "name": slug, **defaults, **given}
     if row is None and not ({"owner_name", "owner_email"} <= wanted.keys()):
         raise _refuse("owner: an agent needs somebody who answers for it")
     if row is None and "expires_at" not in wanted:
@@ -103,15 +112,18 @@ def save_client(
     given: Mapping[str, Any],
     grant_types: frozenset[str],
     now: int,
+    *,
+    defaults: Mapping[str, Any] = _NOTHING,
 ) -> tuple[Client, Change | None]:
     """Return the tenant's client, made or changed to ``given``: columns of ``Client``, and ``secret``.
 
-    Of a secret only the keyed hash is stored. ``grant_types`` are those that the broker offers. A client
-    never moves to another agent or resource. Raises ``Refusal(bad_configuration)``.
+    ``defaults`` count only when it is made. Of a secret only the keyed hash is stored. ``grant_types`` are
+    those that the broker offers. A client never moves to another agent or resource.
+    Raises ``Refusal(bad_configuration)``.
     """
     key = {"tenant_id": tenant_id, "client_id": client_id}
     row = find_row(session, Client, key)
-    wanted = dict(given) if row is not None else {**_CLIENT_DEFAULTS, "name": client_id, **given}
+    wanted = dict(given) if row is not None else {**_CLIENT_DEFAULTS, "name": client_id, **defaults, **given}
     if row is not None:
         _check_owner(row, wanted)
     secret = wanted.get("secret")
