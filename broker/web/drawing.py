@@ -119,10 +119,10 @@ class ChainEdge:
     ends: str = ""
 
 
-_COLUMN, _GAP, _MARGIN = 120, 148, 12
-_CENTRE_Y, _HEIGHT = 44, 128
+_COLUMN, _GAP, _MARGIN = 120, 160, 8
+_CENTRE_Y, _LINE = 44, 18
 _MOST_DRAWN = 4
-_NAME_CHARS, _EDGE_CHARS = 17, 24
+_NAME_CHARS, _EDGE_CHARS = 14, 23
 
 
 def draw_chain(
@@ -146,12 +146,14 @@ def draw_chain(
 
 def _chain_picture(nodes: Sequence[ChainNode], edges: Sequence[ChainEdge]) -> Markup:
     width = 2 * _MARGIN + len(nodes) * _COLUMN + len(edges) * _GAP
+    rows = max(len(_wrap(node.name, _NAME_CHARS, most=2)) + bool(node.note) for node in nodes)
+    height = _CENTRE_Y + 32 + _LINE * rows
     parts = [_edge_picture(index, edge) for index, edge in enumerate(edges)]
     parts += [_node_picture(index, node) for index, node in enumerate(nodes)]
     return Markup(
         '<svg class="chain-picture" viewBox="0 0 {} {}" width="{}" height="{}" aria-hidden="true" '
         'focusable="false">{}</svg>'
-    ).format(width, _HEIGHT, width, _HEIGHT, Markup("").join(parts))
+    ).format(width, height, width, height, Markup("").join(parts))
 
 
 def _centre_x(index: int) -> float:
@@ -161,9 +163,9 @@ def _centre_x(index: int) -> float:
 def _node_picture(index: int, node: ChainNode) -> Markup:
     x = _centre_x(index)
     lines = _wrap(node.name, _NAME_CHARS, most=2)
-    texts = [_text(x, _CENTRE_Y + 42 + 18 * row, line, "chain-name") for row, line in enumerate(lines)]
+    texts = [_text(x, _CENTRE_Y + 42 + _LINE * row, line, "chain-name") for row, line in enumerate(lines)]
     if node.note:
-        y = _CENTRE_Y + 42 + 18 * len(lines)
+        y = _CENTRE_Y + 42 + _LINE * len(lines)
         texts.append(_text(x, y, _clip(node.note, _NAME_CHARS + 2), "chain-note"))
     return Markup(
         '<g class="{}"><title>{}, {}</title>'
@@ -182,7 +184,7 @@ def _edge_picture(index: int, edge: ChainEdge) -> Markup:
         texts.append(_text(middle, _CENTRE_Y - 10, _clip(_summed(edge.passes), _EDGE_CHARS), "chain-passes"))
     below = [(_clip(f"without {_summed(edge.drops)}", _EDGE_CHARS), "chain-drops")] if edge.drops else []
     below += [(_clip(edge.ends, _EDGE_CHARS), "chain-note")] if edge.ends else []
-    texts += [_text(middle, _CENTRE_Y + 20 + 18 * row, line, css) for row, (line, css) in enumerate(below)]
+    texts += [_text(middle, _CENTRE_Y + 20 + _LINE * row, line, css) for row, (line, css) in enumerate(below)]
     return Markup('<g><path class="chain-line" d="M{} {}H{}m-6-5 6 5-6 5"/>{}</g>').format(
         left, _CENTRE_Y, right, Markup("").join(texts)
     )
@@ -236,7 +238,7 @@ def _edge_words(edge: ChainEdge, receiver: str) -> Markup:
         lines.append(Markup('<span class="chain-drops">without {}</span>').format(", ".join(edge.drops)))
     if edge.ends:
         lines.append(escape(edge.ends))
-    return Markup('<p class="chain-hand-over">{}</p>').format(Markup("<br>").join(lines))
+    return Markup('<p class="chain-hand-over">{}</p>').format(Markup("<br/>").join(lines))
 
 
 def draw_links(left: int, right: int, *, row: int = 40) -> Markup:
