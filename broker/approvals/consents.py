@@ -8,6 +8,7 @@ from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.orm import Session
 
 from broker.approvals.models import Consent
+from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import new_id
 
 
@@ -28,6 +29,14 @@ class ConsentView:
     def is_live(self, now: int) -> bool:
         """Whether it still allows anything."""
         return self.withdrawn_at is None and now < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class ClientUsage:
+    """How well known a client is at its tenant; the time in epoch seconds, None before the first consent."""
+
+    first_seen_at: int | None
+    people: int
 
 
 def give_consent(
@@ -89,14 +98,20 @@ def find_consent(
 
 
 def get_consent(session: Session, tenant_id: str, user_id: str, consent_id: str) -> ConsentView:
-    """Return one of the person's own consents, live or not; raises ``sqlalchemy.exc.NoResultFound``."""
-    return _view(
-        session.scalars(
-            select(Consent).where(
-                Consent.tenant_id == tenant_id, Consent.user_id == user_id, Consent.id == consent_id
-            )
-        ).one()
+    """Return the person's own consent, ended or not; raises ``Refusal(not_found)``."""
+    row = session.scalar(
+        select(Consent).where(
+            Consent.tenant_id == tenant_id, Consent.user_id == user_id, Consent.id == consent_id
+        )
     )
+    if row is None:
+        raise Refusal(
+            ErrorCode.NOT_FOUND,
+            "There is no such consent.",
+            reason="unknown_consent",
+            whose_move=WhoseMove.YOU,
+        )
+    return _view(row)
 
 
 def list_consents(
@@ -110,17 +125,12 @@ def list_consents(
     return tuple(_view(row) for row in rows)
 
 
-def count_people(session: Session, tenant_id: str, client_id: str, now: int) -> int:
-    """Return how many people of the tenant let this client act for them at the moment."""
-    found = session.scalar(
-        select(func.count(Consent.user_id.distinct())).where(
-            Consent.tenant_id == tenant_id,
-            Consent.client_id == client_id,
-            Consent.withdrawn_at.is_(None),
-            Consent.expires_at > now,
-        )
-    )
-    return found or 0
+def usage_of(session: Session, tenant_id: str, client_id: str, now: int) -> ClientUsage:
+    """Return since when this client is known here, and how many people let it act for them now."""
+    own = (Consent.tenant_id == tenant_id, Consent.client_id == client_id)
+    live = (Consent.withdrawn_at.is_(None), Consent.expires_at > now)
+    people = session.scalar(select(func.count(Consent.user_id.distinct())).where(*own, *live))
+    return ClientUsage(session.scalar(select(func.min(Consent.given_at)).where(*own)), people or 0)
 
 
 def withdraw_consent(session: Session, tenant_id: str, user_id: str, consent_id: str, now: int) -> bool:

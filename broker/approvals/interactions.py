@@ -107,8 +107,12 @@ def bind_session(session: Session, tenant_id: str, handle: str, session_id: str,
 
 
 def keep_request(session: Session, tenant_id: str, handle: str, request: dict[str, Any], now: int) -> None:
-    """Replace the stored request, by oauth only: it adds what the consent page is to show."""
-    _change(session, _live(tenant_id, handle, now).values(request=request))
+    """Replace the stored request of an undecided interaction, with what the page will show added to it."""
+    kept = _change(
+        session, _live(tenant_id, handle, now).where(Interaction.state == "pending").values(request=request)
+    )
+    if not kept:
+        raise stale("decision_repeated")
 
 
 def release_session(session: Session, tenant_id: str, handle: str, session_id: str, now: int) -> bool:
@@ -165,7 +169,7 @@ def stale(reason: str) -> Refusal:
     )
 
 
-def _find(tenant_id: str, handle: str) -> Select[tuple[Interaction]]:
+def _find(tenant_id: str, handle: str) -> Select[Interaction]:
     return select(Interaction).where(
         Interaction.tenant_id == tenant_id, Interaction.handle_hash == sha256_hex(handle)
     )

@@ -1,0 +1,28 @@
+"""What connectors get from the broker: time, the guarded way out, single use, a cache."""
+
+from functools import partial
+from weakref import WeakKeyDictionary
+
+from broker.kernel.replay import spend
+from broker.kernel.runtime import Runtime
+from broker.kernel.versions import Caches
+from idp_connectors.base import Cache, Deps, MemoryCache
+
+# Keys and discovery documents of providers, remembered per running broker.
+_caches: WeakKeyDictionary[Caches, Cache] = WeakKeyDictionary()
+
+
+def connector_deps(rt: Runtime, tenant_id: str, now: int) -> Deps:
+    """Return the connectors' dependencies for one step of one tenant's sign-in (epoch seconds)."""
+    cache = _caches.setdefault(rt.caches, MemoryCache())
+    return Deps(now=now, http=rt.egress, spend=partial(spend_once, rt, tenant_id), cache=cache)
+
+
+def spend_once(rt: Runtime, tenant_id: str, kind: str, key: str, expires_at: int) -> bool:
+    """Return True exactly once per (kind, key) of the tenant, whatever becomes of the sign-in afterwards.
+
+    The mark commits on its own. Without this: a fault after the check would undo it, and the same
+    assertion could be presented again.
+    """
+    with rt.database.core_write() as connection:
+        return spend(connection, kind=kind, tenant_id=tenant_id, key=key, expires_at=expires_at)

@@ -1,0 +1,302 @@
+"""Signing a person in through a connection, one function a step: begin, keep what was posted, complete."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy.orm import Session
+
+from broker.audit.events import AuditEvent
+from broker.audit.log import ActorRef, record
+from broker.directory.sign_in import BoundUser, bind_identity
+from broker.federation.addresses import POSTED_ANSWERS, addresses_of
+from broker.federation.deps import connector_deps
+from broker.federation.flows import TakenFlow, keep_answer, start_flow, take_flow
+from broker.kernel.context import CallContext
+from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+from broker.kernel.ids import new_secret
+from broker.kernel.runtime import Runtime
+from broker.tenants.connections import open_secrets
+from broker.tenants.snapshot import ConnectionView, TenantSnapshot
+from broker.tokens.sessions import BrowserSessionView, end_session, start_session
+from idp_connectors.base import (
+    Callback,
+    Connector,
+    ConnectorError,
+    ConnectorErrorCode,
+    InteractiveLogin,
+    LoginRequest,
+    PublishesMetadata,
+    VerifiedIdentity,
+)
+
+_MAX_ACR = 200
+_MAX_AMR = 20
+_ADMINS_MOVE = frozenset(
+    {
+        ConnectorErrorCode.CONFIG_INVALID,
+        ConnectorErrorCode.LIBRARY_UNUSABLE,
+        ConnectorErrorCode.UPSTREAM_UNREACHABLE,
+        ConnectorErrorCode.DISCOVERY_INVALID,
+        ConnectorErrorCode.KEYS_INVALID,
+        ConnectorErrorCode.ALGORITHM_REFUSED,
+        ConnectorErrorCode.SIGNATURE_INVALID,
+        ConnectorErrorCode.ISSUER_MISMATCH,
+        ConnectorErrorCode.AUDIENCE_MISMATCH,
+        ConnectorErrorCode.RECIPIENT_MISMATCH,
+        ConnectorErrorCode.CLAIM_MISSING,
+        ConnectorErrorCode.CLAIM_INVALID,
+    }
+)
+"""Where a person can only tell their administrator; everything else is cured by starting again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """One sign-in step at hand: where it runs, through which connection, for which call."""
+
+    rt: Runtime
+    tenant: TenantSnapshot
+    connection: ConnectionView
+    connector: Connector
+    ctx: CallContext
+
+
+@dataclass(frozen=True, slots=True)
+class SignedInPerson:
+    """A completed sign-in: the new session with its cookie's secret, and where the browser goes on."""
+
+    session: BrowserSessionView
+    secret: str
+    resume_url: str
+
+
+def open_signing(
+    rt: Runtime,
+    connectors: Mapping[str, Connector],
+    tenant: TenantSnapshot,
+    slug: str,
+    ctx: CallContext,
+    *,
+    kind: str = "",
+    is_posted: bool | None = None,
+) -> Signing:
+    """Return the step for the tenant's active connection ``slug``.
+
+    An address that names a ``kind``, or that takes answers in one way only, must be the connection's own.
+    Raises ``Refusal``: ``not_found`` for an unknown one, ``sign_in_refused`` (connection_disabled).
+    """
+    connection = tenant.find_connection(slug)
+    connector = connectors.get(connection.kind) if connection else None
+    is_elsewhere = is_posted is not None and is_posted != (kind in POSTED_ANSWERS)
+    if connection is None or connector is None or kind not in {"", connection.kind} or is_elsewhere:
+        raise Refusal(
+            ErrorCode.NOT_FOUND,
+            "This organization has no such sign-in.",
+            reason="unknown_connection",
+            whose_move=WhoseMove.YOU,
+        )
+    # Without this: a connection that was switched off could still be used through a kept address.
+    if not connection.is_active:
+        raise Refusal(
+            ErrorCode.SIGN_IN_REFUSED,
+            "Signing in this way is switched off.",
+            reason="connection_disabled",
+            whose_move=WhoseMove.ADMIN,
+        )
+    return Signing(rt, tenant, connection, connector, ctx)
+
+
+def begin(step: Signing, *, browser_secret: str, resume_url: str, login_hint: str = "") -> str:
+    """Start a sign-in for one browser and return the provider's address; raises ``Refusal``."""
+    handle = new_secret()
+    addresses = addresses_of(step.tenant, step.connection)
+    request = LoginRequest(
+        base_url=step.tenant.issuer,
+        callback_url=addresses.callback_url,
+        entity_id=addresses.entity_id,
+        flow_id=handle,
+        login_hint=login_hint,
+    )
+    try:
+        begun = _login(step).begin(request, connector_deps(step.rt, step.tenant.id, step.ctx.now))
+    except ConnectorError as error:
+        raise _refusal_of(error) from error
+    with step.rt.database.write(step.tenant.id) as session:
+        start_flow(
+            session,
+            step.rt.sealer,
+            tenant_id=step.tenant.id,
+            connection_id=step.connection.id,
+            handle=handle,
+            browser_secret=browser_secret,
+            private=begun.private,
+            resume_url=resume_url,
+            now=step.ctx.now,
+        )
+    return begun.redirect_url
+
+
+def keep_posted_answer(step: Signing, form: Mapping[str, str]) -> str:
+    """Keep what a provider posted and return the handle under which the browser continues.
+
+    An answer without a handle of ours is refused: nobody asked for it. Without this: somebody could be
+    signed in as another by a page that posts a stolen or own assertion (login CSRF, S34).
+    """
+    handle = form.get("RelayState", "")
+    if not handle:
+        raise Refusal(
+            ErrorCode.SIGN_IN_REFUSED,
+            "This sign-in was not started here. Please start from this organization's sign-in page.",
+            reason="unsolicited",
+            whose_move=WhoseMove.YOU,
+        )
+    with step.rt.database.write(step.tenant.id) as session:
+        keep_answer(
+            session,
+            step.rt.sealer,
+            tenant_id=step.tenant.id,
+            connection_id=step.connection.id,
+            handle=handle,
+            form=form,
+            now=step.ctx.now,
+        )
+    return handle
+
+
+def complete(
+    step: Signing,
+    *,
+    handle: str,
+    query: Mapping[str, str],
+    browser_secret: str | None,
+    previous: BrowserSessionView | None,
+) -> SignedInPerson:
+    """Verify the provider's answer and start a session for the person; raises ``Refusal``.
+
+    The flow is used up before anything is verified, and nothing is stored unless everything holds.
+    """
+    flow = _take(step, handle, browser_secret)
+    identity = _verify(step, flow, query)
+    with step.rt.database.write(step.tenant.id) as session:
+        bound = bind_identity(session, step.rt, step.tenant, step.connection, identity, step.ctx.now)
+        if previous is not None:
+            # Without this: the session that was there before the sign-in would go on beside it (W02).
+            end_session(session.connection(), step.tenant.id, previous.id, step.ctx.now)
+        view, secret = _start(session, step, identity, bound)
+        _record_success(session, step, bound, view)
+    return SignedInPerson(view, secret, flow.resume_url)
+
+
+def record_refusal(
+    rt: Runtime, tenant: TenantSnapshot, ctx: CallContext, slug: str, refusal: Refusal
+) -> None:
+    """Write the refused sign-in into the tenant's event log, by its stable reason."""
+    connection = tenant.find_connection(slug)
+    with rt.database.core_write() as core:
+        record(
+            core,
+            ctx,
+            tenant_id=tenant.id,
+            event=AuditEvent.SIGN_IN_REFUSED,
+            outcome="refused",
+            target_id=connection.id if connection else "",
+            reason=refusal.reason,
+            writer_id=rt.writer_id,
+        )
+
+
+def service_metadata(step: Signing) -> bytes | None:
+    """Return the document that describes us to the connection's provider, or None if its kind has none."""
+    if not isinstance(step.connector, PublishesMetadata):
+        return None
+    addresses = addresses_of(step.tenant, step.connection)
+    return step.connector.service_metadata(entity_id=addresses.entity_id, callback_url=addresses.callback_url)
+
+
+def _login(step: Signing) -> InteractiveLogin:
+    with step.rt.database.core_read() as core:
+        secrets = open_secrets(step.rt, core, step.tenant.id, step.connection.id)
+    return step.connector.interactive(step.connection.config, secrets)
+
+
+def _take(step: Signing, handle: str, browser_secret: str | None) -> TakenFlow:
+    with step.rt.database.write(step.tenant.id) as session:
+        return take_flow(
+            session,
+            step.rt.sealer,
+            tenant_id=step.tenant.id,
+            connection_id=step.connection.id,
+            handle=handle,
+            browser_secret=browser_secret,
+            now=step.ctx.now,
+        )
+
+
+def _verify(step: Signing, flow: TakenFlow, query: Mapping[str, str]) -> VerifiedIdentity:
+    addresses = addresses_of(step.tenant, step.connection)
+    callback = Callback(
+        method="POST" if flow.form else "GET",
+        callback_url=addresses.callback_url,
+        entity_id=addresses.entity_id,
+        private=flow.private,
+        query={} if flow.form else query,
+        form=flow.form,
+    )
+    try:
+        return _login(step).complete(callback, connector_deps(step.rt, step.tenant.id, step.ctx.now))
+    except ConnectorError as error:
+        raise _refusal_of(error) from error
+
+
+def _start(
+    session: Session, step: Signing, identity: VerifiedIdentity, bound: BoundUser
+) -> tuple[BrowserSessionView, str]:
+    upstream = {
+        **identity.private,
+        "session_index": identity.session_index,
+        "name_id": identity.name_id,
+    }
+    return start_session(
+        session,
+        step.rt,
+        tenant_id=step.tenant.id,
+        kind="person",
+        now=step.ctx.now,
+        user_id=bound.user_id,
+        connection_id=step.connection.id,
+        auth_time=identity.auth_time,
+        acr=identity.acr[:_MAX_ACR],
+        amr=identity.amr[:_MAX_AMR],
+        upstream=orjson.dumps(upstream),
+    )
+
+
+def _record_success(session: Session, step: Signing, bound: BoundUser, view: BrowserSessionView) -> None:
+    events = [AuditEvent.SIGN_IN_SUCCEEDED, AuditEvent.SESSION_STARTED]
+    if bound.is_new:
+        events.insert(0, AuditEvent.USER_CREATED)
+    for event in events:
+        is_sign_in = event is AuditEvent.SIGN_IN_SUCCEEDED
+        record(
+            session.connection(),
+            step.ctx,
+            tenant_id=step.tenant.id,
+            event=event,
+            actor=ActorRef("user", bound.user_id),
+            subject_id=bound.user_id,
+            target_id=view.id if event is AuditEvent.SESSION_STARTED else step.connection.id,
+            personal={"display_name": bound.display_name, "email": bound.email or ""} if is_sign_in else None,
+            sealer=step.rt.sealer,
+            writer_id=step.rt.writer_id,
+        )
+
+
+def _refusal_of(error: ConnectorError) -> Refusal:
+    return Refusal(
+        ErrorCode.SIGN_IN_REFUSED,
+        error.public,
+        reason=error.code.value,
+        detail=f"{error.field}: {error.detail}" if error.field else error.detail,
+        whose_move=WhoseMove.ADMIN if error.code in _ADMINS_MOVE else WhoseMove.YOU,
+    )

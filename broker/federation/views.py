@@ -1,0 +1,199 @@
+"""Pages and addresses of signing in and out: choose, begin, come back, leave."""
+
+import re
+
+from flask import Response, make_response, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from broker.federation import home_realm, signing_in, signing_out
+from broker.kernel.errors import ErrorCode, Refusal
+from broker.tenants.snapshot import ConnectionView
+from broker.web.browser import ensure_browser_secret, find_browser_secret, give_cookie
+from broker.web.cookies import SESSION_KINDS, find_cookie, last_connection_cookie_name
+from broker.web.current import call_context, connectors, runtime, tenant, waiting_requests
+from broker.web.limits import first_values
+from broker.web.onward import is_own_path, lead_to, see_other
+from broker.web.pages import tenant_blueprint
+from broker.web.sessions import find_signed_in, give_session, take_sessions_back
+
+blueprint = tenant_blueprint("sign_in", __name__)
+
+_HANDLE = re.compile(r"[A-Za-z0-9_-]{20,100}")
+_YEAR = 31_536_000
+
+
+@blueprint.route("/sign-in", methods=["GET", "POST"])
+def choose() -> ResponseReturnValue:
+    """Show where people of this tenant sign in, or go where their e-mail address leads."""
+    if request.method == "POST":
+        return _choose_by_email()
+    ensure_browser_secret()
+    return _choice(home_realm.offered_connections(tenant()), asks=home_realm.asks_email(tenant()))
+
+
+def _choose_by_email() -> ResponseReturnValue:
+    email = request.form.get("email", "").strip()[:320]
+    found = home_realm.find_connections(tenant(), email)
+    if len(found) == 1:
+        return lead_to(_begin(found[0].slug, login_hint=email))
+    ensure_browser_secret()
+    if found:
+        return _choice(found, asks=False, email=email)
+    error = "No sign-in of this organization belongs to that address. Check it, or choose below."
+    return _choice(home_realm.offered_connections(tenant()), asks=True, email=email, error=error)
+
+
+@blueprint.route("/sign-in/<connection>", methods=["GET", "POST"])
+def begin(connection: str) -> ResponseReturnValue:
+    """Send the browser to the connection's provider, from a link or from a form."""
+    location = _begin(connection)
+    return lead_to(location) if request.method == "POST" else see_other(location)
+
+
+@blueprint.get("/<kind>/<connection>/callback", endpoint="callback")
+def take_answer(kind: str, connection: str) -> ResponseReturnValue:
+    """Take a provider's answer out of the query and sign the person in."""
+    with _Audited(connection):
+        query = first_values(list(request.args.items(multi=True)))
+        step = _open(connection, kind, is_posted=False)
+        return _complete(step, query.get("state", ""), query)
+
+
+@blueprint.post("/<kind>/<connection>/acs", endpoint="acs")
+def keep_answer(kind: str, connection: str) -> ResponseReturnValue:
+    """Keep a posted answer and have the browser continue where it brings its cookie.
+
+    The post comes from the provider's site and so without our Lax cookie; the GET that follows has it.
+    """
+    with _Audited(connection):
+        form = first_values(list(request.form.items(multi=True)))
+        step = _open(connection, kind, is_posted=True)
+        handle = signing_in.keep_posted_answer(step, form)
+    return see_other(
+        url_for("sign_in.continue", tenant=tenant().slug, kind=kind, connection=connection, handle=handle)
+    )
+
+
+@blueprint.get("/<kind>/<connection>/continue/<handle>", endpoint="continue")
+def take_kept_answer(kind: str, connection: str, handle: str) -> ResponseReturnValue:
+    """Sign the person in with the answer that was posted a moment ago."""
+    with _Audited(connection):
+        return _complete(_open(connection, kind, is_posted=True), handle, {})
+
+
+@blueprint.get("/<kind>/<connection>/metadata", endpoint="metadata")
+def show_metadata(kind: str, connection: str) -> ResponseReturnValue:
+    """Describe us to the connection's provider."""
+    document = signing_in.service_metadata(_open(connection, kind))
+    if document is None:
+        raise Refusal(ErrorCode.NOT_FOUND, "This sign-in has no metadata.", reason="no_metadata")
+    response = make_response(document)
+    response.headers["Content-Type"] = "application/samlmetadata+xml"
+    return response
+
+
+@blueprint.post("/sign-out", endpoint="sign_out")
+def sign_out() -> ResponseReturnValue:
+    """End this browser's sessions; with ``resume``, let somebody else answer what waits."""
+    who = find_signed_in("person")
+    found = [one.session for kind in SESSION_KINDS if (one := find_signed_in(kind))]
+    handle = _handle(request.form.get("resume", ""))
+    if handle and who:
+        secret = find_browser_secret()
+        waiting_requests().release(runtime(), tenant(), handle, secret, who.session.id)
+    signing_out.end_sessions(runtime(), tenant(), found, call_context())
+    take_sessions_back()
+    if handle:
+        return see_other(url_for("sign_in.choose", tenant=tenant().slug, resume=handle))
+    connection = tenant().connections.get(who.session.connection_id or "") if who else None
+    return render_template("sign_in/signed_out.html", connection_name=connection.name if connection else "")
+
+
+def _begin(slug: str, login_hint: str = "") -> str:
+    return signing_in.begin(
+        _open(slug), browser_secret=ensure_browser_secret(), resume_url=_resume_url(), login_hint=login_hint
+    )
+
+
+def _open(slug: str, kind: str = "", is_posted: bool | None = None) -> signing_in.Signing:
+    return signing_in.open_signing(
+        runtime(), connectors(), tenant(), slug, call_context(), kind=kind, is_posted=is_posted
+    )
+
+
+def _complete(step: signing_in.Signing, handle: str, query: dict[str, str]) -> Response:
+    previous = find_signed_in("person")
+    done = signing_in.complete(
+        step,
+        handle=handle,
+        query=query,
+        browser_secret=find_browser_secret(),
+        previous=previous.session if previous else None,
+    )
+    give_session("person", done.secret)
+    give_cookie(last_connection_cookie_name(runtime().settings, tenant().slug), step.connection.id, _YEAR)
+    return see_other(done.resume_url)
+
+
+def _resume_url() -> str:
+    """Return where a sign-in ends: the waiting request, a page of ours, or the person's agents.
+
+    The address stays on the server. Without this: RelayState or ``next`` would be an open redirect (W08).
+    """
+    slug = tenant().slug
+    resume, target = _handle(_given("resume")), _given("next")
+    if resume:
+        return f"/t/{slug}/authorize?resume={resume}"
+    return target if is_own_path(target, slug) else f"/t/{slug}/me/agents"
+
+
+def _given(name: str) -> str:
+    return request.values.get(name, "")
+
+
+def _handle(text: str) -> str:
+    return text if _HANDLE.fullmatch(text) else ""
+
+
+def _choice(
+    offered: tuple[ConnectionView, ...], *, asks: bool, email: str = "", error: str = ""
+) -> ResponseReturnValue:
+    resume, target = _handle(_given("resume")), _given("next")
+    name = last_connection_cookie_name(runtime().settings, tenant().slug)
+    last = find_cookie(request.headers.get("Cookie", ""), name)
+    acting_for = ""
+    if resume:
+        acting_for = waiting_requests().agent_name(runtime(), tenant(), resume, find_browser_secret())
+    page = render_template(
+        "sign_in/choose.html",
+        acting_for=acting_for,
+        ask_email=asks,
+        email=email,
+        field_error=error,
+        connections=[
+            {
+                "slug": one.slug,
+                "name": one.name,
+                "kind_words": home_realm.kind_words(one),
+                "is_last_used": one.id == last,
+            }
+            for one in offered
+        ],
+        resume=resume,
+        next=target if is_own_path(target, tenant().slug) else "",
+    )
+    return make_response(page, 400 if error else 200)
+
+
+class _Audited:
+    """Writes refusals of a provider's answer into the event log; the refusal then goes its way."""
+
+    def __init__(self, connection: str) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Refusal):
+            signing_in.record_refusal(runtime(), tenant(), call_context(), self._connection, error)
