@@ -28,7 +28,7 @@ class WsgiServer:
     def __init__(self, host: str, port: int = 0) -> None:
         self._app: WsgiApp | None = None
         self._server = _bind(host, port, self._serve)
-        self.port: int = self._server.server_port
+        self.port: int = self._server.socket.getsockname()[1]
         self.url = f"http://{host}:{self.port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, daemon=True, kwargs={"poll_interval": 0.05}

@@ -53,6 +53,7 @@ class _Code:
 class OidcIdp:
     """A provider with one relying party. `people` may be changed while it runs; `rotate_key` changes its key.
 
+    `issued` keeps every token given out, so that a test can look for it where it must not be.
     Subclasses say which claims their ID tokens carry.
     """
 
@@ -76,6 +77,7 @@ class OidcIdp:
         self._party: RelyingParty | None = None
         self._keys: list[Key] = []
         self._codes: dict[str, _Code] = {}
+        self.issued: list[str] = []
         self._lock = threading.Lock()
         self.rotate_key()
 
@@ -170,17 +172,21 @@ class OidcIdp:
             return jsonify(
                 error="invalid_grant", error_description="The code belongs to another request."
             ), 400
+        response = jsonify(self._issue(code, party.client_id))
+        response.headers["Cache-Control"] = "no-store"
+        return response, 200
+
+    def _issue(self, code: _Code, client_id: str) -> dict[str, Any]:
         access_token = secrets.token_urlsafe(32)
-        answer = {
+        id_token = self._id_token(code, client_id, access_token)
+        self.issued += [access_token, id_token]
+        return {
             "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": ID_TOKEN_SECONDS,
             "scope": code.parameters.get("scope", ""),
-            "id_token": self._id_token(code, party.client_id, access_token),
+            "id_token": id_token,
         }
-        response = jsonify(answer)
-        response.headers["Cache-Control"] = "no-store"
-        return response, 200
 
     def _id_token(self, code: _Code, client_id: str, access_token: str) -> str:
         now = int(self._clock())
