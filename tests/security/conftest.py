@@ -1,0 +1,16 @@
+"""The scene that attacks are tried in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders.oauth import Scene
+from tests.builders.world import open_world
+
+
+@pytest.fixture
+def scene(database_url: str, tmp_path: Path) -> Iterator[Scene]:
+    """A tenant that is ready to issue tokens, on every database under test."""
+    with open_world(database_url, tmp_path) as world:
+        yield Scene(world)
