@@ -158,6 +158,15 @@ def nothing_upstream(journey: Journey) -> str:
     return f"{len(upstream)} upstream tokens, none of them at an agent"
 
 
+def give_back(journey: Journey) -> str:
+    """The planner needs its token no longer and revokes it itself (RFC 7009)."""
+    status = journey.story.planner.give_back(journey.story.planner_token)
+    _check(status == 200, f"revocation answered {status}")
+    answer = journey.story.list_tickets()
+    _check(answer.status == 401, f"got {answer}")
+    return "revoked by its own client, then 401"
+
+
 def upstream_token_is_refused(journey: Journey) -> str:
     """A token of a provider is worth nothing at the MCP server, although its person is the same."""
     id_token = journey.world.providers.okta.issued[-1]
@@ -231,6 +240,7 @@ STEPS: tuple[tuple[str, Callable[[Journey], str]], ...] = (
     ("Fewer groups, less scope", fewer_groups_less_scope),
     ("Sign in with GUID groups (Entra-like)", sign_in_by_guid_groups),
     ("Sign in by SAML (Google-like)", sign_in_by_saml),
+    ("The agent gives its token back", give_back),
     ("No agent ever held an upstream token", nothing_upstream),
     ("... and could not have used one", upstream_token_is_refused),
     ("Coming back, nobody is asked twice", come_back),
