@@ -108,7 +108,7 @@ def keep_answer(
         )
     )
     if kept.rowcount != 1:  # type: ignore[attr-defined]
-        raise _refuse(session, tenant_id, connection_id, state_hash, now)
+        raise _refuse(session, tenant_id, connection_id, state_hash, now, "answer_repeated")
 
 
 def take_flow(
@@ -135,7 +135,7 @@ def take_flow(
         .values(spent_at=now)
     )
     if not browser_secret or taken.rowcount != 1:  # type: ignore[attr-defined]
-        raise _refuse(session, tenant_id, connection_id, state_hash, now)
+        raise _refuse(session, tenant_id, connection_id, state_hash, now, "flow_of_other_browser")
     flow = session.scalars(
         select(SignInFlow).where(SignInFlow.tenant_id == tenant_id, SignInFlow.state_hash == state_hash)
     ).one()
@@ -164,7 +164,9 @@ def _of_flow(tenant_id: str, connection_id: str, state_hash: str, now: int) -> U
     )
 
 
-def _refuse(session: Session, tenant_id: str, connection_id: str, state_hash: str, now: int) -> Refusal:
+def _refuse(
+    session: Session, tenant_id: str, connection_id: str, state_hash: str, now: int, otherwise: str
+) -> Refusal:
     flow = session.scalars(
         select(SignInFlow).where(SignInFlow.tenant_id == tenant_id, SignInFlow.state_hash == state_hash)
     ).one_or_none()
@@ -176,10 +178,8 @@ def _refuse(session: Session, tenant_id: str, connection_id: str, state_hash: st
         reason = "flow_reused"
     elif flow.expires_at <= now:
         reason = "flow_expired"
-    elif flow.sealed_answer is not None:
-        reason = "answer_repeated"
     else:
-        reason = "flow_of_other_browser"
+        reason = otherwise
     return Refusal(
         ErrorCode.SIGN_IN_EXPIRED,
         "It took too long, was already used, or was started in another browser. Please start again.",
