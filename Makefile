@@ -18,7 +18,7 @@ test: $(STAMP) ## Run the tests; needs no service and no root
 	$(RUN)/python -m pytest -q $(PYTEST_ARGS)
 
 proof: $(STAMP) ## Run the long proofs: chains, token trees, races between processes
-	$(RUN)/python -m pytest -q -m proof
+	$(RUN)/python -m pytest -q -m proof $(PYTEST_ARGS)
 
 bench: $(STAMP) ## Measure the token paths against a bare response, on this machine
 	$(RUN)/python -m tests.bench

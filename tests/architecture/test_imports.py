@@ -1,12 +1,13 @@
 """The floors of the house are kept: every import contract of pyproject.toml holds."""
 
+import ast
 import tomllib
 
 import pytest
 from importlinter import configuration
 from importlinter.application import use_cases
 
-from tests.builders.source_tree import ROOT
+from tests.builders.source_tree import ROOT, files_with, tree_of
 
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 
@@ -21,6 +22,23 @@ def test_contract_is_kept(contract: str, monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.chdir(ROOT)
     kept = use_cases.lint_imports(limit_to_contracts=(contract,), cache_dir=None)
     assert kept, capsys.readouterr().out
+
+
+def test_a_view_writes_no_sql():
+    # A view parses, calls one function and renders. Handing a session on needs the type and nothing else.
+    found = [
+        f"{path}:{node.lineno} {ast.unparse(node)}"
+        for path in files_with(".py", under=("broker",))
+        if path.stem == "views" or "views" in path.parts[:-1]
+        for node in ast.walk(tree_of(path))
+        if (isinstance(node, ast.Import) and any(name.name.startswith("sqlalchemy") for name in node.names))
+        or (
+            isinstance(node, ast.ImportFrom)
+            and (node.module or "").startswith("sqlalchemy")
+            and {name.name for name in node.names} != {"Session"}
+        )
+    ]
+    assert found == []
 
 
 def test_saml_libraries_carry_the_same_libxml2():
