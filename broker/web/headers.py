@@ -54,8 +54,8 @@ def install_headers(app: Flask, settings: Settings, *, release: str) -> None:
     def add_headers(response: Response) -> Response:
         for name, value in always:
             response.headers.setdefault(name, value)
-        if request.endpoint in _STATIC:
-            is_versioned = request.args.get("v") == release and response.status_code == 200
+        if request.endpoint in _STATIC and response.status_code < 400:
+            is_versioned = request.args.get("v") == release
             age = f"max-age={_YEAR}, immutable" if is_versioned else "max-age=300"
             response.headers["Cache-Control"] = f"public, {age}"
         elif "Cache-Control" not in response.headers:

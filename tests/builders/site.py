@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from broker.app import build_app
 from broker.audit.models import AuditRecord
 from broker.tenants.snapshot import TenantSnapshot
+from broker.tokens.keys import create_key
 from broker.tokens.models import BrowserSession
 from idp_connectors.base import Begun
 from idp_connectors.registry import CONNECTORS
@@ -74,6 +75,8 @@ class Site:
         self.app = build_app(self.rt, CONNECTORS)
         self.base_url = world.rt.settings.public_url
         self.acme = world.tenant("acme")
+        with world.rt.database.write(self.acme.id) as session:
+            create_key(session, self.rt, self.acme.id, now=world.now)
         self.okta = world.connection(
             self.acme,
             "okta",

@@ -1,20 +1,11 @@
 """Signing in and out in a browser: by button, by e-mail address, through OpenID Connect and SAML."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from broker.directory.models import User
 from broker.tenants.models import Connection
 from tests.builders.saml_idp import SSO_URL
-from tests.builders.site import Site, cookies_set, form_token, open_site, refreshed_to
-
-
-@pytest.fixture
-def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with open_site(database_url, tmp_path) as opened:
-        yield opened
+from tests.builders.site import Site, cookies_set, form_token, refreshed_to
 
 
 def test_a_person_signs_in_by_openid_connect(site: Site) -> None:

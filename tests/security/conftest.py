@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.oauth import Scene
+from tests.builders.site import Site, open_site
 from tests.builders.world import open_world
 
 
@@ -14,3 +15,18 @@ def scene(database_url: str, tmp_path: Path) -> Iterator[Scene]:
     """A tenant that is ready to issue tokens, on every database under test."""
     with open_world(database_url, tmp_path) as world:
         yield Scene(world)
+
+
+@pytest.fixture
+def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
+    """The broker's pages over HTTP, on every database under test."""
+    with open_site(database_url, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def https_site(sqlite_url: str, tmp_path: Path) -> Iterator[Site]:
+    """The broker's pages as production serves them."""
+    settings = {"profile": "production", "public_url": "https://broker.example"}
+    with open_site(sqlite_url, tmp_path, **settings) as opened:
+        yield opened

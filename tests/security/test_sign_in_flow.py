@@ -1,8 +1,7 @@
 """Attacks on a sign-in in progress: whose browser, which connection, how often, how late."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,15 +14,9 @@ from broker.kernel.versions import bump
 from broker.tenants.models import Connection, Tenant
 from idp_connectors.base import Begun
 from tests.builders.oidc_op import CLIENT_ID, CLIENT_SECRET
-from tests.builders.site import Browser, Site, cookies_set, open_site
+from tests.builders.site import Browser, Site, cookies_set
 
 CALLBACK = "/t/acme/oidc/okta/callback"
-
-
-@pytest.fixture
-def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with open_site(database_url, tmp_path) as opened:
-        yield opened
 
 
 def assert_refused(site: Site, answer: TestResponse, reason: str, status: int = 400) -> None:
