@@ -41,9 +41,11 @@ def current() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 def check(as_json: bool) -> None:
     """Compare the database with what the code expects. Exits with 1 when they differ."""
+    from broker.app import import_models
     from broker.cli.opening import opened_runtime
     from broker.kernel import schema
 
+    import_models()
     with opened_runtime() as rt:
         differences = [str(one) for one in schema.check(rt.database)]
     if as_json:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from broker.app import import_models
 from broker.audit.log import ActorRef
 from broker.cli.faults import Fault, NotFound
 from broker.kernel import schema
@@ -26,7 +25,6 @@ def opened_runtime(*, makes_schema: bool = False, needs_schema: bool = True) -> 
     """
     rt = open_runtime(load_settings())
     try:
-        import_models()
         if needs_schema:
             _check_schema(rt, makes_schema)
         yield rt
