@@ -147,13 +147,17 @@ def _permissions(asked: Asked, before: frozenset[str]) -> list[dict[str, Any]]:
             if name in resource.scopes
         ]
         rest -= resource.scopes.keys()
-        groups.append({"resource_name": resource.name, "resource_identifier": identifier, "items": items})
+        groups.append(
+            {"resource_name": resource.name, "resource_identifier": identifier, "permissions": items}
+        )
     if rest:
         # Whatever no resource describes is still shown, by its own name: granted is never more than shown.
         items = [_item(name, _IDENTITY.get(name, name), "read", before) for name in sorted(rest)]
         issuer = asked.tenant.issuer
-        groups.append({"resource_name": asked.tenant.name, "resource_identifier": issuer, "items": items})
-    return [group for group in groups if group["items"]]
+        groups.append(
+            {"resource_name": asked.tenant.name, "resource_identifier": issuer, "permissions": items}
+        )
+    return [group for group in groups if group["permissions"]]
 
 
 def _item(name: str, sentence: str, effect: str, before: frozenset[str]) -> dict[str, Any]:

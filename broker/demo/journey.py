@@ -84,6 +84,10 @@ def sign_in_by_oidc(journey: Journey) -> str:
     """Maya signs in at the Okta-like provider and is asked about the planner."""
     page = journey.sign_in("okta", "maya")
     _check(page.status == 200 and "Planner" in page.text, f"arrived at {page.url} ({page.status})")
+    listed = page.text.partition("What it may do")[2].partition("For how long")[0]
+    _check(
+        "Read your tickets" in listed and "Create tickets in your name" in listed, "a permission is missing"
+    )
     journey.memory["consent"] = page
     return "Maya Lindqvist is asked whether Planner may act"
 
