@@ -1,0 +1,51 @@
+"""Foreign identity providers, started for real on loopback, once per test process."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.builders.requirements import require, require_program
+from tests.interop.servers import node_op as node_op_server
+from tests.interop.servers import simplesamlphp as simplesamlphp_server
+
+
+@pytest.fixture(scope="session")
+def simplesamlphp_process(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[simplesamlphp_server.SimpleSamlPhp]:
+    """SimpleSAMLphp, running for the whole session."""
+    reason = simplesamlphp_server.missing_reason()
+    require("simplesamlphp", not reason, reason)
+    php = require_program("simplesamlphp", "php")
+    with simplesamlphp_server.start(tmp_path_factory.mktemp("simplesamlphp"), php) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def node_op_process(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[node_op_server.NodeOpenIdProvider]:
+    """node oidc-provider, running for the whole session."""
+    npm = require_program("node-oidc-provider", "npm")
+    node = require_program("node-oidc-provider", "node")
+    place, reason = node_op_server.install(npm)
+    require("node-oidc-provider", place is not None, reason)
+    assert place is not None
+    with node_op_server.start(tmp_path_factory.mktemp("node-op"), place, node) as server:
+        yield server
+
+
+@pytest.fixture
+def simplesamlphp(
+    simplesamlphp_process: simplesamlphp_server.SimpleSamlPhp,
+) -> simplesamlphp_server.SimpleSamlPhp:
+    """SimpleSAMLphp with the people that it starts with (ada and bob)."""
+    simplesamlphp_process.reset()
+    return simplesamlphp_process
+
+
+@pytest.fixture
+def node_op(node_op_process: node_op_server.NodeOpenIdProvider) -> node_op_server.NodeOpenIdProvider:
+    """node oidc-provider with the people that it starts with (ada and bob)."""
+    node_op_process.reset()
+    return node_op_process

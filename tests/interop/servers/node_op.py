@@ -1,0 +1,145 @@
+"""node oidc-provider, a certified OpenID provider of other people, with a few people of ours."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from joserfc.jwk import RSAKey
+
+from tests.interop.servers.browser import Delivery, walk
+from tests.interop.servers.processes import free_port, running
+
+SOURCE = Path(__file__).parent.parent / "node"
+FILES = ("package.json", "package-lock.json", ".npmrc", "op.mjs")
+INSTALL_SECONDS = 300
+CLIENT_ID = "agent-sso-broker"
+CLIENT_SECRET = "interop+secret/with:odd%characters"
+PEOPLE: dict[str, dict[str, Any]] = {
+    "ada": {"password": "ada-password", "groups": ["engineering", "agents"]},
+    "bob": {"password": "bob-password", "groups": ["sales"]},
+}
+
+
+class NodeOpenIdProvider:
+    """A running provider: people and callback addresses can be changed at any time."""
+
+    name = "node-oidc-provider"
+    kind = "oidc"
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.issuer = self.base_url = f"http://localhost:{port}"
+        self.state_file = directory / "state.json"
+        key = RSAKey.generate_key(2048, {"kid": "interop-1", "use": "sig", "alg": "RS256"}, private=True)
+        self._state: dict[str, Any] = {
+            "jwks": {"keys": [key.as_dict(private=True)]},
+            "client": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
+            "redirect_uris": [],
+            "people": {},
+        }
+        self.reset()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of an `oidc` connection to this provider."""
+        return {
+            "issuer": self.issuer,
+            "client_id": CLIENT_ID,
+            "scopes": ["openid", "profile", "email", "groups"],
+            "groups_claim": "groups",
+            "email_domains": ["corp.example"],
+        }
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The secrets of that connection."""
+        return {"client_secret": CLIENT_SECRET}
+
+    def register(self, callback_url: str, entity_id: str = "") -> None:
+        """Make the broker's callback address known to the provider; it has no use for `entity_id`."""
+        self._state["redirect_uris"].append(callback_url)
+        self._write()
+
+    def set_person(self, user: str, password: str, groups: Sequence[str]) -> None:
+        """Add a person or change their groups; holds from their next sign-in."""
+        claims = {
+            "name": user.capitalize(),
+            "email": f"{user}@corp.example",
+            "email_verified": True,
+            "groups": list(groups),
+        }
+        self._state["people"][user] = {"password": password, "claims": claims}
+        self._write()
+
+    def reset(self) -> None:
+        """Go back to the people that a provider starts with."""
+        self._state["people"].clear()
+        for user, person in PEOPLE.items():
+            self.set_person(user, person["password"], person["groups"])
+
+    def sign_in(self, client: httpx2.Client, start_url: str, user: str, password: str) -> httpx2.Response:
+        """Go from `start_url` through the provider as `user`; return the page that the browser ends at."""
+        found = walk(client, start_url, self.base_url, user, password)
+        assert isinstance(found, httpx2.Response)
+        return found
+
+    def answer(self, start_url: str, user: str, password: str, callback_url: str) -> Delivery:
+        """Return what the browser would bring to `callback_url`, in a new browser."""
+        with httpx2.Client(timeout=30, trust_env=False) as client:
+            found = walk(client, start_url, self.base_url, user, password, stop_at=callback_url)
+        assert isinstance(found, Delivery), found.text[:2000]
+        return found
+
+    def _write(self) -> None:
+        new = self.state_file.with_suffix(".new")
+        new.write_text(json.dumps(self._state))
+        new.replace(self.state_file)
+
+
+def install(npm: str) -> tuple[Path | None, str]:
+    """Return a directory with the locked packages installed, or None and why not.
+
+    The directory lies outside the working tree, is named by the lock's hash and is shared by later runs.
+    """
+    digest = hashlib.sha256(b"".join((SOURCE / name).read_bytes() for name in FILES)).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agent-sso-broker-tests"
+    place = cache / f"node-op-{digest}"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / f"node-op-{digest}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (place / "complete").exists():
+                shutil.rmtree(place, ignore_errors=True)
+                place.mkdir()
+                for name in FILES:
+                    shutil.copy(SOURCE / name, place / name)
+                subprocess.run(
+                    [npm, "ci"],
+                    cwd=place,
+                    check=True,
+                    timeout=INSTALL_SECONDS,
+                    capture_output=True,
+                )
+                (place / "complete").touch()
+    except subprocess.CalledProcessError as error:
+        return None, f"npm ci failed: {error.stderr.decode(errors='replace')[-500:]}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, f"npm ci failed: {error}"
+    return place, ""
+
+
+@contextlib.contextmanager
+def start(directory: Path, place: Path, node: str) -> Iterator[NodeOpenIdProvider]:
+    """Run the provider on loopback with its state in `directory` until the block ends."""
+    port = free_port()
+    server = NodeOpenIdProvider(directory, port)
+    command = [node, str(place / "op.mjs"), str(port), str(server.state_file)]
+    with running(command, port=port, log=directory / "node.log", cwd=place, extra_env={"NODE_ENV": "test"}):
+        yield server
