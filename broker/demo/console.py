@@ -11,12 +11,12 @@ from flask_wtf import CSRFProtect
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 
-from broker.demo.agents import OAuthRefused, header_of
+from broker.demo.agents import OAuthRefused, claims_of, header_of
 from broker.demo.people import Person
 from broker.demo.story import Story
 from broker.resource_server.verifier import read_actor_chain
 from broker.web.drawing import ChainEdge, ChainNode, draw_chain, install_drawing
-from broker.web.formatting import install_formatting
+from broker.web.formatting import duration, install_formatting
 from broker.web.pages import STATIC_FOLDER, templates_folder
 
 CALLBACK_PATH = "/agents/planner/callback"
@@ -151,9 +151,17 @@ class Console:
         nodes = [ChainNode("person", "You", claims["sub"], ended=is_over)]
         nodes += [ChainNode("agent", name, ended=is_over) for name in actors]
         nodes.append(ChainNode("resource", "Ticket desk", "MCP server"))
-        scopes = tuple(sorted(claims["scope"].split()))
-        edges = [ChainEdge() for _ in nodes[2:]] + [ChainEdge(passes=scopes)]
-        return draw_chain(nodes, edges)
+        return draw_chain(nodes, self._edges(claims, len(actors)))
+
+    def _edges(self, claims: dict[str, Any], actor_count: int) -> list[ChainEdge]:
+        """What each party handed to the next, and how long the last token lives."""
+        given = frozenset(claims_of(self._story.planner_token)["scope"].split())
+        left = frozenset(claims["scope"].split())
+        edges = [ChainEdge(passes=tuple(sorted(given)))]
+        if actor_count > 1:
+            edges.append(ChainEdge(passes=tuple(sorted(left)), drops=tuple(sorted(given - left))))
+        lifetime = duration(claims["exp"] - claims["iat"])
+        return [*edges, ChainEdge(passes=tuple(sorted(left)), ends=f"for {lifetime}")]
 
     def _start(self) -> Response:
         self._revoke_opened = False

@@ -71,10 +71,21 @@ class Story:
     def _call(self, agent: DemoAgent, token: str, tool: str, **arguments: Any) -> ToolAnswer:
         answer = agent.call_tool(token, tool, **arguments)
         detail = (
-            str(answer.result) if answer.is_allowed else f"HTTP {answer.status}: {_reason(answer.challenge)}"
+            _in_words(answer.result)
+            if answer.is_allowed
+            else f"HTTP {answer.status}: {_reason(answer.challenge)}"
         )
         self.calls.insert(0, ToolCall(int(time.time()), agent.name, tool, answer.is_allowed, detail))
         return answer
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    """A tool's result as a line for people: lists are joined, an empty one says none."""
+    words = []
+    for name, value in result.items():
+        said = ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
+        words.append(f"{name}: {said}")
+    return "; ".join(words)
 
 
 def _reason(challenge: str) -> str:
