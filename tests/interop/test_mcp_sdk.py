@@ -150,11 +150,13 @@ async def call_tool(url: str, person: Person, tool: str, **arguments: Any) -> di
         redirect_handler=person.follow,
         callback_handler=person.bring_back,
     )
-    async with httpx2.AsyncClient(auth=provider, timeout=30, trust_env=False) as http:
-        async with streamable_http_client(url, http_client=http) as streams:
-            async with ClientSession(streams[0], streams[1]) as session:
-                await session.initialize()
-                result = await session.call_tool(tool, arguments)
+    async with (
+        httpx2.AsyncClient(auth=provider, timeout=30, trust_env=False) as http,
+        streamable_http_client(url, http_client=http) as streams,
+        ClientSession(streams[0], streams[1]) as session,
+    ):
+        await session.initialize()
+        result = await session.call_tool(tool, arguments)
     assert not result.is_error, result
     assert storage.tokens is not None
     told: dict[str, Any] = result.structured_content or {}
