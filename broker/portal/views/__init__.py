@@ -1,0 +1,6 @@
+"""The pages of employees and the short addresses that lead to them."""
+
+from broker.portal.views.agents import blueprint
+from broker.portal.views.front_door import blueprint as front_door
+
+__all__ = ["blueprint", "front_door"]
