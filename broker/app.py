@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask
 
+from broker.admin.views import blueprint as admin
 from broker.approvals.views import blueprint as consent
 from broker.approvals.waiting import WaitingInteractions
 from broker.discovery.documents import well_known
@@ -18,8 +19,8 @@ from broker.kernel.runtime import Runtime, open_runtime
 from broker.kernel.settings import Settings, load_settings
 from broker.oauth import fast_lane
 from broker.oauth.views import blueprint as oauth
-from broker.portal.front_door import blueprint as front_door
 from broker.portal.views import blueprint as portal
+from broker.portal.views import front_door
 from broker.web.browser import install_cookies
 from broker.web.current import Shell, install_shell
 from broker.web.errors import install_errors
@@ -43,7 +44,7 @@ MODEL_MODULES = (
 )
 """Every room that has tables; migrations and the schema check see what is named here."""
 
-PAGES = (sign_in, consent, portal, front_door)
+PAGES = (sign_in, consent, portal, front_door, admin)
 PROTOCOLS = (oauth, discovery)
 
 

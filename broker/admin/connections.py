@@ -1,0 +1,217 @@
+"""What administrators see and do of identity providers: state, people, and the addresses to paste there."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography import x509
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from broker.admin.changes import Desk, bad_form, change, find_done, not_found, write_down
+from broker.admin.names import ended_words, load_names
+from broker.audit.events import AuditEvent
+from broker.audit.reading import EventFilter, list_events
+from broker.audit.wording import tone_of, words_of
+from broker.directory.models import IdentityLink
+from broker.federation.addresses import POSTED_ANSWERS, addresses_of
+from broker.tenants.models import Connection
+from broker.tenants.snapshot import ConnectionView, TenantSnapshot
+from broker.tokens.cascade import GRANTS
+from broker.tokens.reading import measure_reach, tokens_where_grants
+from broker.tokens.switching_off import end_connection, switch_on
+from idp_connectors.base import Connector, secret_fields
+
+_SIGN_INS_SHOWN, _SIGN_INS_SEARCHED = 10, 200
+_TITLES = {
+    AuditEvent.CONNECTION_DISABLED.value: "The connection was disabled.",
+    AuditEvent.CONNECTION_ENABLED.value: "The connection was enabled.",
+}
+
+
+def list_connections(desk: Desk) -> list[dict[str, Any]]:
+    """Return every connection of the tenant by name, as ``admin/connections.html`` shows it."""
+    with desk.rt.database.read(desk.tenant.id) as session:
+        facts = _facts(session, desk.tenant.id)
+    ordered = sorted(desk.tenant.connections.values(), key=lambda one: (one.name.casefold(), one.slug))
+    return [_words(desk.tenant, one, facts.get(one.id, (None, 0))) for one in ordered]
+
+
+def get_connection(desk: Desk, connection_id: str) -> ConnectionView:
+    """Return the tenant's connection in whatever state; raises ``Refusal(not_found)``."""
+    connection = desk.tenant.connections.get(connection_id)
+    if connection is None:
+        raise not_found("connection")
+    return connection
+
+
+def connection_context(
+    desk: Desk, connection_id: str, connectors: Mapping[str, Connector], done: str
+) -> dict[str, Any]:
+    """Return the context of ``admin/connection.html``; raises ``Refusal(not_found)``."""
+    connection = get_connection(desk, connection_id)
+    with desk.rt.database.read(desk.tenant.id) as session:
+        facts = _facts(session, desk.tenant.id).get(connection.id, (None, 0))
+        sign_ins = _sign_ins(session, desk, connection.id)
+    return {
+        "connection": _words(desk.tenant, connection, facts),
+        "addresses": _addresses(desk.tenant, connection),
+        "settings": _settings(connection, connectors.get(connection.kind)),
+        "certificates": certificates_of(connection),
+        "sign_ins": sign_ins,
+        "receipt": _find_receipt(desk, connection.id, done),
+    }
+
+
+def act_on_connection(desk: Desk, connection_id: str, action: str) -> None:
+    """Disable a connection with all that came in through it, or enable it; raises ``Refusal``."""
+    connection = get_connection(desk, connection_id)
+    if action == "disable":
+        _disable(desk, connection)
+    elif action == "enable":
+        _enable(desk, connection)
+    else:
+        raise bad_form("Choose one of the actions that the page offers.")
+
+
+def certificates_of(connection: ConnectionView) -> list[dict[str, Any]]:
+    """Return subject and end (epoch seconds) of the provider's signing certificates, soonest end first."""
+    found = []
+    for text in connection.config.get("certificates", ()):
+        try:
+            certificate = x509.load_der_x509_certificate(base64.b64decode(text))
+        except (ValueError, binascii.Error):
+            continue
+        found.append(
+            {
+                "subject": certificate.subject.rfc4514_string() or "No subject",
+                "expires_at": int(certificate.not_valid_after_utc.timestamp()),
+            }
+        )
+    return sorted(found, key=lambda one: int(one["expires_at"]))
+
+
+def _facts(session: Session, tenant_id: str) -> dict[str, tuple[int | None, int]]:
+    """Return by connection when somebody last signed in, and how many people have."""
+    people = {
+        row[0]: row[1]
+        for row in session.execute(
+            select(IdentityLink.connection_id, func.count(IdentityLink.user_id.distinct()))
+            .where(IdentityLink.tenant_id == tenant_id)
+            .group_by(IdentityLink.connection_id)
+        )
+    }
+    rows = session.execute(
+        select(Connection.id, Connection.last_sign_in_at).where(Connection.tenant_id == tenant_id)
+    )
+    return {row[0]: (row[1], people.get(row[0], 0)) for row in rows}
+
+
+def _words(
+    tenant: TenantSnapshot, connection: ConnectionView, facts: tuple[int | None, int]
+) -> dict[str, Any]:
+    return {
+        "connection_id": connection.id,
+        "slug": connection.slug,
+        "name": connection.name,
+        "kind": connection.kind,
+        "state": "enabled" if connection.is_active else "disabled",
+        "last_sign_in_at": facts[0],
+        "people_count": facts[1],
+        "addresses": _addresses(tenant, connection),
+    }
+
+
+def _addresses(tenant: TenantSnapshot, connection: ConnectionView) -> list[dict[str, str]]:
+    ours = addresses_of(tenant, connection)
+    if connection.kind not in POSTED_ANSWERS:
+        return [{"label": "Callback", "url": ours.callback_url, "console_field": "Redirect URI"}]
+    return [
+        {
+            "label": "Assertion consumer service",
+            "url": ours.callback_url,
+            "console_field": "Single sign-on URL, ACS URL",
+        },
+        {
+            "label": "Entity ID and metadata",
+            "url": ours.entity_id,
+            "console_field": "Audience URI (SP Entity ID)",
+        },
+    ]
+
+
+def _settings(connection: ConnectionView, connector: Connector | None) -> list[dict[str, str]]:
+    """Return the connector's fields by their own titles; what the model calls secret is never among them."""
+    domains = {"label": "Offered to people of", "value": ", ".join(sorted(connection.domains)) or "everybody"}
+    if connector is None:
+        return [domains]
+    model = connector.config_model
+    hidden = secret_fields(model) | {"certificates"}
+    return [domains] + [
+        {"label": info.title or name, "value": _value_words(connection.config.get(name))}
+        for name, info in model.model_fields.items()
+        if name not in hidden
+    ]
+
+
+def _value_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={part}" for name, part in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(part) for part in value) or "none"
+    return str(value) if value not in (None, "") else "none"
+
+
+def _sign_ins(session: Session, desk: Desk, connection_id: str) -> list[dict[str, Any]]:
+    core = session.connection()
+    page = list_events(core, desk.tenant.id, EventFilter(event="sign_in"), limit=_SIGN_INS_SEARCHED)
+    events = [one for one in page.events if one.target_id == connection_id][:_SIGN_INS_SHOWN]
+    names = load_names(core, desk, events)
+    return [
+        {
+            "at": event.at,
+            "title": names.of(event.subject_id) if event.subject_id else words_of(event.event),
+            "detail": event.reason.replace("_", " "),
+            "tone": tone_of(event.event, event.outcome),
+        }
+        for event in events
+    ]
+
+
+def _disable(desk: Desk, connection: ConnectionView) -> None:
+    if not connection.is_active:
+        raise bad_form("This connection is disabled already.")
+    owned = GRANTS.c.connection_id == connection.id
+    with change(desk) as session:
+        core = session.connection()
+        tokens = tokens_where_grants(owned, desk.tenant.id)
+        reach = measure_reach(core, desk.tenant.id, tokens, owned, desk.now, agent_id="")
+        ended = end_connection(core, desk.tenant.id, connection.id, "connection_disabled", desk.now)
+        counts = {
+            "token_count": reach.tokens,
+            "grant_count": reach.grants,
+            "session_count": ended.sessions,
+        }
+        write_down(session, desk, AuditEvent.CONNECTION_DISABLED, target_id=connection.id, data=counts)
+
+
+def _enable(desk: Desk, connection: ConnectionView) -> None:
+    with change(desk) as session:
+        if not switch_on(session.connection(), desk.tenant.id, "connection", connection.id, desk.now):
+            raise bad_form("This connection is enabled already.")
+        write_down(session, desk, AuditEvent.CONNECTION_ENABLED, target_id=connection.id)
+
+
+def _find_receipt(desk: Desk, connection_id: str, done: str) -> dict[str, str] | None:
+    event = find_done(desk, done, target_id=connection_id)
+    if event is None or event.event not in _TITLES:
+        return None
+    ended = ended_words(event)
+    if event.event == AuditEvent.CONNECTION_ENABLED:
+        text = "People may sign in through it again. What ended stays ended."
+    else:
+        text = f"{ended} ended just now." if ended else "Nothing had to end."
+    return {"title": _TITLES[event.event], "text": text}
