@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 from broker.agents.declare import Offer, apply_document, parse_document
 from broker.agents.snapshot import load_agents
 from broker.app import create_app
+from broker.audit.checkpoint import HmacSigner
 from broker.audit.log import ActorRef
+from broker.audit.verify import Report, verify
 from broker.kernel.context import CallContext
 from broker.kernel.ids import new_id
 from broker.kernel.runtime import Runtime
@@ -36,6 +38,11 @@ class DemoBroker:
         """The ids of the tenant's agents by slug."""
         agents = load_agents(self.runtime, self.tenant.id).agents.values()
         return {agent.slug: agent.id for agent in agents}
+
+    def event_log(self) -> Report:
+        """What a check of the tenant's event log finds."""
+        with self.runtime.database.core_read() as connection:
+            return verify(connection, self.tenant.id, signer=HmacSigner(self.runtime.sealer))
 
     def close(self) -> None:
         """Let go of the database and of connections to others."""

@@ -187,6 +187,13 @@ def come_back(journey: Journey) -> str:
     return "what Maya allowed still holds"
 
 
+def check_event_log(journey: Journey) -> str:
+    """Everything so far is in the log, and its chain of hashes is unbroken."""
+    report = journey.world.broker.event_log()
+    _check(report.ok, f"fault: {report.fault}")
+    return f"{report.events} events, unbroken"
+
+
 def revoke(journey: Journey) -> str:
     """Maya opens her agents page and revokes the planner."""
     browser = journey.browser
@@ -249,6 +256,7 @@ STEPS: tuple[tuple[str, Callable[[Journey], str]], ...] = (
     ("... and could not have used one", upstream_token_is_refused),
     ("Coming back, nobody is asked twice", come_back),
     ("Hand over again", hand_over),
+    ("The event log is whole", check_event_log),
     ("Take it back", revoke),
     ("The next call fails", next_call_fails),
 )
