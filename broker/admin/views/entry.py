@@ -10,8 +10,13 @@ from broker.web.onward import see_other
 from broker.web.sessions import give_session
 
 
-@blueprint.get("/admin/setup", endpoint="setup")
-def show_setup() -> ResponseReturnValue:
+@blueprint.route("/admin/setup", methods=["GET", "POST"])
+def setup() -> ResponseReturnValue:
+    """Show the landing of a setup link, or let its holder in."""
+    return _enter() if request.method == "POST" else _show()
+
+
+def _show() -> ResponseReturnValue:
     """Ask whether to become administrator; looking spends nothing, because mail scanners look too."""
     code = request.args.get("code", "")
     ends_at = find_link_end(runtime(), tenant(), code, call_context().now)
@@ -24,8 +29,7 @@ def show_setup() -> ResponseReturnValue:
     return make_response(page, 410 if ends_at is None else 200)
 
 
-@blueprint.post("/admin/setup", endpoint="setup")
-def enter() -> ResponseReturnValue:
+def _enter() -> ResponseReturnValue:
     """Spend the link, once, and begin an administrator's session."""
     secret = enter_by_link(runtime(), tenant(), request.form.get("code", ""), call_context())
     give_session("admin", secret)
