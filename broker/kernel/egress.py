@@ -5,10 +5,13 @@ broker call machines that only it can reach (CVE-2026-55671 fell to rebinding, r
 """
 
 import ipaddress
+import math
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +45,7 @@ class Egress:
                     transport=_SchemeGuard(transport, may_use_http=self._may_reach_loopback),
                     follow_redirects=False,
                     trust_env=False,
+                    headers={"Accept-Encoding": "identity"},
                     timeout=httpx2.Timeout(TOTAL_SECONDS / 2),
                 )
             return self._client
@@ -51,21 +55,22 @@ class Egress:
     ) -> bytes:
         """Return the body of a 200 answer to GET ``url``.
 
-        Raises ``Refusal(egress_refused)`` for any other status, a redirect, more than ``max_bytes``
-        bytes after decoding, or more than ``TOTAL_SECONDS``.
+        Raises ``Refusal(egress_refused)`` for any other status, a redirect, a compressed answer, more
+        than ``max_bytes`` bytes, or more than ``TOTAL_SECONDS``.
         """
-        deadline = time.monotonic() + TOTAL_SECONDS
         body = bytearray()
         try:
             with self.client().stream("GET", url, headers=dict(headers or {})) as response:
                 if response.status_code != 200:
                     raise _refuse(f"answered {response.status_code}")
-                for chunk in response.iter_bytes():
+                # Without this: a small answer could unfold to more than the memory holds before it is
+                # measured. The request said that it wants none.
+                if response.headers.get("content-encoding", "identity") != "identity":
+                    raise _refuse("answered in a compressed form")
+                for chunk in response.iter_raw():
                     body += chunk
                     if len(body) > max_bytes:
                         raise _refuse("answered more than is honest")
-                    if time.monotonic() > deadline:
-                        raise _refuse("took too long")
         except (httpx2.HTTPError, httpx2.InvalidURL) as fault:
             raise _refuse("could not be reached", detail=f"{urlsplit(url).hostname}: {fault}") from fault
         return bytes(body)
@@ -95,18 +100,24 @@ def is_public(address: str, *, may_reach_loopback: bool = False) -> bool:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        # NAT64, 6to4 and Teredo carry an IPv4 address that the far gateway would connect to.
-        if ip in _NAT64 or ip.sixtofour or ip.teredo:
-            return False
-        if ip.ipv4_mapped:
-            return False
     if ip.is_loopback:
         return may_reach_loopback
-    return ip.is_global and not ip.is_multicast
+    if isinstance(ip, ipaddress.IPv6Address):
+        # Only global unicast: that leaves out mapped, compatible, NAT64 and site-local addresses. 6to4
+        # and Teredo lie within, and carry an IPv4 address that the far gateway would connect to.
+        return ip in _GLOBAL_UNICAST and ip not in _DOCUMENTATION and ip.is_global and not _tunnels(ip)
+    return ip.is_global and not ip.is_multicast and ip not in _RELAYS_TO_6TO4
 
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_DOCUMENTATION = ipaddress.ip_network("3fff::/20")
+_RELAYS_TO_6TO4 = ipaddress.ip_network("192.88.99.0/24")
+
+_deadline: ContextVar[float] = ContextVar("egress_deadline", default=math.inf)
+
+
+def _tunnels(ip: ipaddress.IPv6Address) -> bool:
+    return ip.sixtofour is not None or ip.teredo is not None
 
 
 class _SchemeGuard(httpx2.BaseTransport):
@@ -121,7 +132,12 @@ class _SchemeGuard(httpx2.BaseTransport):
             raise httpx2.UnsupportedProtocol("only https may be called", request=request)
         if request.url.userinfo:
             raise httpx2.UnsupportedProtocol("an address with credentials is refused", request=request)
-        return self._inner.handle_request(request)
+        # It holds for the headers here and for the body that the caller reads in the same thread.
+        _deadline.set(time.monotonic() + TOTAL_SECONDS)
+        response = self._inner.handle_request(request)
+        # Without this: a server could recognise the broker across tenants by a cookie that it set.
+        response.headers.pop("set-cookie", None)
+        return response
 
     def close(self) -> None:
         self._inner.close()
@@ -149,13 +165,51 @@ class _GuardedBackend(httpcore2.SyncBackend):
         fault: Exception | None = None
         for address in addresses:
             try:
-                return super().connect_tcp(address, port, timeout, local_address, socket_options)
+                stream = super().connect_tcp(address, port, _within(timeout), local_address, socket_options)
+                return _TimedStream(stream)
             except httpcore2.ConnectError as refused:
                 fault = refused
         raise fault or httpcore2.ConnectError(f"{host} has no address")
 
     def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore2.NetworkStream:
         raise httpcore2.ConnectError("unix sockets are not called")
+
+
+class _TimedStream(httpcore2.NetworkStream):
+    """A connection whose every read and write ends with the whole request's time.
+
+    Without this: a far side that sends a byte now and then would hold a thread for hours.
+    """
+
+    def __init__(self, inner: httpcore2.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _within(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, _within(timeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.NetworkStream:
+        return _TimedStream(self._inner.start_tls(ssl_context, server_hostname, _within(timeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+def _within(timeout: float | None) -> float | None:
+    left = _deadline.get() - time.monotonic()
+    if left <= 0:
+        raise httpcore2.ReadTimeout("the whole request took too long")
+    return timeout if left == math.inf else min(left, timeout or left)
 
 
 def _resolve(host: str, port: int) -> list[str]:
