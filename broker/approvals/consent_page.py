@@ -192,11 +192,15 @@ def _cap_words(asked: Asked) -> str:
 
 def _hand_over(asked: Asked) -> dict[str, Any] | None:
     successors = [asked.agents.agent(agent_id) for agent_id in sorted(asked.agent.delegable_to)]
-    names = sorted(one.name for one in successors if one is not None and one.is_active(asked.now))
-    if not names:
+    able = [one for one in successors if one is not None and one.is_active(asked.now)]
+    if not able:
         return None
+    names = sorted(one.name for one in able)
     others = names[0] if len(names) == 1 else f"{len(names)} agents"
     nodes = [ChainNode("person", "You"), ChainNode("agent", asked.agent.name), ChainNode("agent", others)]
     scopes = tuple(asked.granted)
-    picture: Markup = draw_chain(nodes, [ChainEdge(passes=scopes), ChainEdge(passes=scopes)])
+    # What the next agents may have at most; the rest stays with this one.
+    further = frozenset[str]().union(*(one.scopes for one in able))
+    passes = tuple(scope for scope in scopes if scope in further)
+    picture: Markup = draw_chain(nodes, [ChainEdge(passes=scopes), ChainEdge(passes=passes)])
     return {"names": names, "chain_svg": picture}
