@@ -269,7 +269,14 @@ def _start(
         acr=identity.acr[:_MAX_ACR],
         amr=identity.amr[:_MAX_AMR],
         upstream=orjson.dumps(upstream),
+        not_after=_session_end(identity),
     )
+
+
+def _session_end(identity: VerifiedIdentity) -> int | None:
+    """Return when the provider's own session ends (``session_expiry``, epoch seconds), if it said so."""
+    told = identity.raw_claims.get("session_expiry")
+    return told if isinstance(told, int) and not isinstance(told, bool) else None
 
 
 def _record_success(session: Session, step: Signing, bound: BoundUser, view: BrowserSessionView) -> None:

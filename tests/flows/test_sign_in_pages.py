@@ -1,11 +1,14 @@
 """Signing in and out in a browser: by button, by e-mail address, through OpenID Connect and SAML."""
 
+from typing import Any
+
 import pytest
 
 from broker.directory.models import User
 from broker.tenants.models import Connection
 from tests.builders.saml_idp import SSO_URL
 from tests.builders.site import Site, cookies_set, form_token, refreshed_to
+from tests.builders.world import NOW
 
 
 def test_a_person_signs_in_by_openid_connect(site: Site) -> None:
@@ -126,3 +129,18 @@ def test_a_new_sign_in_replaces_the_session(site: Site) -> None:
     assert browser.cookie("s-acme") != first
     (session,) = site.live_sessions()
     assert session.user_id == site.events("sign_in.succeeded")[-1].subject_id
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        pytest.param({}, 36_000, id="nothing-told"),
+        pytest.param({"session_expiry": NOW + 900}, 900, id="ends-sooner"),
+        pytest.param({"session_expiry": NOW + 90_000}, 36_000, id="ends-later"),
+        pytest.param({"session_expiry": "soon"}, 36_000, id="not-a-time"),
+    ],
+)
+def test_a_session_does_not_outlive_the_providers(site: Site, told: dict[str, Any], seconds: int) -> None:
+    site.sign_in(site.browser(), **told)
+    (session,) = site.live_sessions()
+    assert session.expires_at == site.world.now + seconds
