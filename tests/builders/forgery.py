@@ -92,6 +92,13 @@ def forgeries(token: str, public_jwk: dict[str, Any]) -> Iterator[tuple[str, str
     yield "O06-b64", with_header(token, b64=False, crit=["b64"])
     yield "O07-large-header", with_header(token, pad="x" * 20_000)
     yield "O07-large", token + "A" * 20_000
+    for name, algorithm in (
+        ("O08-pbes2", "PBES2-HS256+A128KW"),
+        ("O09-rsa1_5", "RSA1_5"),
+        ("O08-dir", "dir"),
+    ):
+        header = {"alg": algorithm, "enc": "A128GCM", "zip": "DEF", "p2c": 2**31 - 1}
+        yield name, f"{b64(json.dumps(header).encode())}.AAAA.AAAA.AAAA.AAAA"
     yield "changed-claims", with_claims(token, sub="usr_somebody_else")
     yield "two-parts", token.rpartition(".")[0]
     yield "four-parts", token + ".e30"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.tokens.switching_off import end_agent, end_client, end_connection, end_tenant, end_user
+from broker.tokens.switching_off import end_agent, end_client, end_connection, end_tenant, end_user, switch_on
 from tests.builders.oauth import ACCESS_TOKEN, Scene, claims_of
 from tests.builders.world import SECRET, TICKETS, TOKEN_EXCHANGE
 
@@ -171,6 +171,24 @@ def test_a26_disabled_is_disabled_on_every_path(scene: Scene, what: str) -> None
     ):
         assert answer.status in {400, 401, 404}
         assert "access_token" not in answer.json
+
+
+def test_t04_a_tenant_that_is_switched_off_answers_nothing(scene: Scene) -> None:
+    """And when it is switched on again, nothing of before is worth anything (protocols §6.4)."""
+    first = scene.redeem(scene.code())
+    with scene.world.rt.database.core_write() as connection:
+        end_tenant(connection, scene.tenant.id, "test", scene.world.now)
+    for endpoint in ("token", "introspect", "revoke", "userinfo"):
+        assert scene.call(endpoint, {"token": first.token}, client="cli_a").status == 404
+    assert scene.call("jwks", method="GET").status == 404
+    scene.world.clock.advance(1)
+    with scene.world.rt.database.core_write() as connection:
+        switch_on(connection, scene.tenant.id, "tenant", scene.tenant.id, scene.world.now)
+    assert scene.introspect(first.token) == {"active": False}
+    refresh = {"grant_type": "refresh_token", "refresh_token": first.json["refresh_token"]}
+    assert scene.call("token", refresh, client="cli_a").error == "invalid_grant"
+    scene.world.clock.advance(1)
+    assert scene.introspect(scene.person_token())["active"] is True
 
 
 def test_a24_a_client_is_its_key_and_not_its_name(scene: Scene) -> None:

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from broker.kernel.errors import Refusal
+from broker.oauth.authorize import advance
 from broker.oauth.redirect_uris import is_registered
 from tests.builders.oauth import REDIRECT_URI, Scene
 
@@ -162,12 +163,28 @@ def test_a_consent_for_less_does_not_cover_more(scene: Scene) -> None:
     scene.consent("cli_a", ["tickets:read"])
     assert "/consent/" in scene.authorize(scene.session()).location
     assert "code=" in scene.authorize(scene.session(), scope="tickets:read").location
-    assert "/consent/" in scene.authorize(scene.session(), scope="tickets:read", client_id="cli_b").location
+
+
+def test_a02_every_agents_client_asks_for_itself(scene: Scene) -> None:
+    """The confused deputy of GHSA-c2jp-c369-7pvx: what one client was allowed opens nothing for another."""
+    scene.consent("cli_a", ["tickets:read"])
+    scene.world.client(scene.tenant, "cli_a2", agent=scene.agents["a"])
+    for other in ("cli_b", "cli_a2"):
+        onward = scene.authorize(scene.session(), scope="tickets:read", client_id=other)
+        assert "/consent/" in onward.location
+    assert "code=" in scene.authorize(scene.session(), scope="tickets:read").location
+
+
+def test_a03_another_browser_cannot_finish_what_one_began(scene: Scene) -> None:
+    """CVE-2026-27124: one browser obtains the consent page, another comes back from the provider."""
+    handle = scene.authorize(None).location.partition("resume=")[2]
+    with pytest.raises(Refusal) as refused:
+        advance(scene.visit(scene.session(), browser="x" * 43), handle)
+    assert refused.value.reason == "interaction_of_other_browser"
+    assert "/consent/" in advance(scene.visit(scene.session()), handle).location
 
 
 def test_o55_a_request_belongs_to_one_browser_and_one_session(scene: Scene) -> None:
-    from broker.oauth.authorize import advance
-
     handle = scene.authorize(None).location.partition("resume=")[2]
     with pytest.raises(Refusal) as other_browser:
         advance(scene.visit(scene.session(), browser="x" * 43), handle)
