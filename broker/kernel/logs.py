@@ -5,7 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars, merge_contextvars
@@ -36,13 +36,16 @@ _SECRET_TEXTS = (
         r"\g<name>" + REDACTED,
     ),
     # Secrets of 256 bits have 43 characters; our ids are shorter.
-    (re.compile(r"(?<![\w/+.-])[\w-]{43,}={0,2}(?![\w.-])"), REDACTED),
+    (re.compile(r"[\w-]{43,}={0,2}"), REDACTED),
     (re.compile(r"[A-Za-z0-9+/]{120,}={0,2}"), REDACTED),
 )
 
 
-def configure_logs(level: str = "info") -> None:
-    """Send all logs of this process, libraries' included, to standard error as redacted JSON lines."""
+def configure_logs(level: str = "info", stream: TextIO | None = None) -> None:
+    """Send all logs of this process, libraries' included, to ``stream`` as redacted JSON lines.
+
+    The stream is standard error unless another is given.
+    """
     shared: list[Processor] = [
         merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -60,7 +63,7 @@ def configure_logs(level: str = "info") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

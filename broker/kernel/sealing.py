@@ -107,5 +107,6 @@ def _encrypt(key: bytes, plaintext: bytes, aad: bytes) -> bytes:
 def _decrypt(key: bytes, blob: bytes, aad: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(blob[:_NONCE], blob[_NONCE:], aad)
-    except InvalidTag:
+    except (InvalidTag, ValueError):
+        # A value that was cut short fails in other ways than one that was altered.
         raise SealBroken("the sealed value does not belong here") from None
