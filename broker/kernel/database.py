@@ -139,7 +139,8 @@ def _scope_statement(state: ORMExecuteState) -> None:
 @event.listens_for(Session, "before_flush")
 def _scope_new_rows(session: Session, _flush: Any, _instances: Any) -> None:
     tenant_id = session.info.get("tenant_id")
-    for row in session.new:
+    # Changed rows as well: an own row that is given away would be another tenant's from then on.
+    for row in (*session.new, *session.dirty):
         if not isinstance(row, TenantScoped) or session.info.get("unscoped"):
             continue
         if row.tenant_id is None:

@@ -6,7 +6,6 @@ never answer its own caller.
 """
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -26,7 +25,6 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.tally: Counter[str] = Counter()  # what this batch will write, for limits that count rows
         self._deferred: dict[Flush, list[Any]] = {}
         _open[connection] = self
 

@@ -1,0 +1,64 @@
+"""A process that tries to spend one secret many times at once: ``python -m tests.builders.racer``.
+
+It says ``ready`` when it is set up, starts at the first line that it is given, and then prints how often
+it won, was told that the secret had been spent, and was turned away.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from broker.kernel.database import Database
+from broker.kernel.group_commit import GroupCommitter, Transaction
+from broker.kernel.replay import spend as spend_mark
+from broker.tokens.codes import SpentCode, spend_code
+from broker.tokens.links import spend_link
+from broker.tokens.refresh import SpentRefresh, spend_refresh
+
+NOW = 1_795_503_600
+TENANT = "ten_race"
+THREADS = 16
+
+SPENDERS: dict[str, Callable[[Transaction, str], Any]] = {
+    "code": lambda tx, secret: spend_code(tx.connection, tenant_id=TENANT, code=secret, now=NOW),
+    "refresh": lambda tx, secret: spend_refresh(
+        tx.connection, tenant_id=TENANT, client_id="cli", token=secret, now=NOW
+    ),
+    "link": lambda tx, secret: spend_link(
+        tx.connection, tenant_id=TENANT, purpose="admin", code=secret, now=NOW
+    ),
+    "replay": lambda tx, secret: spend_mark(
+        tx.connection, kind="assertion", tenant_id=TENANT, key=secret, expires_at=NOW + 60
+    ),
+}
+
+
+def outcome(answer: Any) -> str:
+    """Name an answer: ``won``, ``spent`` (told that it came back) or ``refused``."""
+    if isinstance(answer, SpentCode | SpentRefresh):
+        return "spent"
+    return "won" if answer else "refused"
+
+
+def main() -> None:
+    """Race as the command line says: database URL, kind, secret, number of tries."""
+    url, kind, secret, tries = sys.argv[1:]
+    database = Database(url)
+    committer = GroupCommitter(database)
+    with database.core_read() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    with ThreadPoolExecutor(THREADS) as pool:
+        print("ready", flush=True)
+        sys.stdin.readline()
+        answers = pool.map(
+            lambda _: committer.submit(lambda tx: SPENDERS[kind](tx, secret)), range(int(tries))
+        )
+        counted = Counter(outcome(answer) for answer in answers)
+    print(counted["won"], counted["spent"], counted["refused"], flush=True)
+    database.close()
+
+
+if __name__ == "__main__":
+    main()
