@@ -28,7 +28,12 @@ def authorization(tenant: str) -> Response:
     """Begin an authorization, or go on with one whose handle is in ``resume``."""
     if len(request.query_string) > MAX_BODY_BYTES:
         raise Refusal(ErrorCode.TOO_LARGE, "The request is too large.", reason="too_large")
-    params = parse_form(plain_request()) if request.method == "POST" else parse_pairs(_query())
+    if request.method == "POST":
+        # A form posted from another site brings no Lax cookies; the same request by GET does. Without
+        # this: it would get a new flow cookie, and the browser's other open requests would die.
+        parse_form(plain_request())
+        return see_other(f"{request.path}?{request.get_data(as_text=True)}")
+    params = parse_pairs(_query())
     who = find_signed_in("person")
     session = who.session if who else None
     visit = authorize.Visit(runtime(), current_tenant(), call_context(), ensure_browser_secret(), session)

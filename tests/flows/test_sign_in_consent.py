@@ -1,5 +1,7 @@
 """From an agent's request to its code: sign-in, the question, the answer, and back to the agent."""
 
+from urllib.parse import parse_qsl, urlsplit
+
 import pytest
 
 from tests.builders.consent_flow import add_agent, answer, answer_of, asking, come_to_the_question, consents
@@ -117,3 +119,14 @@ def test_an_agent_that_ends_soon_is_not_allowed_for_longer(agent_site: Site) -> 
     assert "itself is registered until" in page.text
     answer(browser, path, "allow", "5400")
     assert [one.expires_at for one in consents(site)] == [site.world.now + 5400]
+
+
+def test_a_request_posted_from_another_site_is_asked_again_by_get(agent_site: Site) -> None:
+    """OC-07: a cross-site POST brings no Lax cookies; going on by GET keeps the browser's other requests."""
+    browser = agent_site.browser()
+    path, _, query = asking().partition("?")
+    posted = browser.post_from_elsewhere(path, dict(parse_qsl(query)), "https://agent.example")
+    assert posted.status_code == 303
+    assert parse_qsl(urlsplit(posted.location).query) == parse_qsl(query)
+    assert "f-acme" not in posted.headers.get("Set-Cookie", "")
+    assert browser.get(posted.location).location.startswith("/t/acme/sign-in?resume=")
