@@ -1,9 +1,13 @@
 """The WSGI application of this process, for servers that import it by name."""
 
 from broker.app import create_app
+from broker.housekeeping import housekeeping
 from broker.kernel.logs import configure_logs
 from broker.kernel.settings import load_settings
+from broker.web.current import shell_of
 
 settings = load_settings()
 configure_logs(settings.log_level)
 app = create_app(settings)
+for job in housekeeping(shell_of(app).rt):
+    job.start()

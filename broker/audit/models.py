@@ -49,6 +49,8 @@ class AuditHead(TenantScoped, Base):
     seq: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[str] = mapped_column(String(64))
 
+    __table_args__ = (Index("ix_audit_heads_writer", "writer"),)
+
 
 class AuditCheckpoint(TenantScoped, Base):
     """All heads of a tenant at one time, signed; each names the signature of the one before."""

@@ -1,7 +1,7 @@
 """Jobs that one process at a time runs for all: leases, and the sweeper that deletes what has expired."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Table, delete, select, tuple_, update
@@ -90,34 +90,41 @@ def _sweep_table(rt: Runtime, expiring: ExpiringTable, now: int, slice_rows: int
             return total
 
 
-class Sweeper:
-    """Sweeps in a background thread until it is stopped; a sweep that fails is logged and tried again."""
+class Periodic:
+    """Runs a job in a background thread until it is stopped; a run that fails is logged and tried again."""
 
-    def __init__(self, rt: Runtime, tables: Sequence[ExpiringTable], every: float = 60.0) -> None:
-        self._rt = rt
-        self._tables = tables
+    def __init__(self, name: str, job: Callable[[], Mapping[str, int]], every: float) -> None:
+        self._name = name
+        self._job = job
         self._every = every
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin; the first sweep comes after one interval, so that a start is not slowed down."""
+        """Begin; the first run comes after one interval (seconds), so that a start is not slowed down."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for the slice that it may be deleting."""
+        """End the thread and wait for the run that it may be in."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        log = get_logger("sweeper")
+        log = get_logger(self._name)
         while not self._stopped.wait(self._every):
             try:
-                deleted = sweep(self._rt, self._tables, now=self._rt.clock.now())
+                done = self._job()
             except Exception:
                 # The thread must outlive a database that is away for a while.
-                log.warning("sweep_failed", exc_info=True)
+                log.warning("job_failed", job=self._name, exc_info=True)
                 continue
-            if any(deleted.values()):
-                log.info("swept", **{name: count for name, count in deleted.items() if count})
+            if any(done.values()):
+                log.info("job_done", job=self._name, **{what: count for what, count in done.items() if count})
+
+
+class Sweeper(Periodic):
+    """Sweeps the tables of the composition root."""
+
+    def __init__(self, rt: Runtime, tables: Sequence[ExpiringTable], every: float = 60.0) -> None:
+        super().__init__("sweep", lambda: sweep(rt, tables, now=rt.clock.now()), every)

@@ -128,6 +128,7 @@ def _create_audit_heads() -> None:
         Column("hash", String(64), nullable=False),
         PrimaryKeyConstraint("tenant_id", "writer", name=op.f("pk_audit_heads")),
     )
+    op.create_index("ix_audit_heads_writer", "audit_heads", ["writer"])
 
 
 def _create_audit_checkpoints() -> None:

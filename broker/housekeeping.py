@@ -1,0 +1,54 @@
+"""What a serving process does beside answering: delete what has expired, sign its part of the event log."""
+
+from typing import cast
+
+from sqlalchemy import Table
+
+from broker.approvals.models import Interaction
+from broker.audit.checkpointing import Checkpointer
+from broker.federation.models import SignInFlow
+from broker.kernel.database import Base
+from broker.kernel.jobs import ExpiringTable, Periodic, Sweeper
+from broker.kernel.models import ReplayMark
+from broker.kernel.runtime import Runtime
+from broker.tokens.models import (
+    AuthorizationCode,
+    BrowserSession,
+    Grant,
+    IssuedToken,
+    OneTimeLink,
+    RefreshToken,
+)
+
+_DAY = 86_400
+CHECKPOINT_SECONDS = 300.0
+
+
+def _expiring(model: type[Base], keep_seconds: int = 0) -> ExpiringTable:
+    return ExpiringTable(cast(Table, model.__table__), keep_seconds=keep_seconds)
+
+
+EXPIRING = (
+    # A minute more than the clock skew that was granted when the mark was made.
+    _expiring(ReplayMark, 60),
+    _expiring(SignInFlow),
+    _expiring(Interaction, _DAY),
+    # A code or refresh token that comes back after its end must still be known, to end what hangs on it.
+    _expiring(AuthorizationCode, _DAY),
+    _expiring(RefreshToken, _DAY),
+    _expiring(OneTimeLink, _DAY),
+    _expiring(BrowserSession, _DAY),
+    # People see for a month what their agents did. Tokens go before the grants that they hang on.
+    _expiring(IssuedToken, 30 * _DAY),
+    _expiring(Grant, 31 * _DAY),
+)
+"""Every table whose rows end by themselves, and how long an ended row is still of use."""
+
+
+def housekeeping(rt: Runtime) -> tuple[Periodic, ...]:
+    """Return the background jobs of one serving process, not started."""
+    checkpointer = Checkpointer(rt)
+    return (
+        Sweeper(rt, EXPIRING),
+        Periodic("checkpoint", lambda: {"checkpoints": checkpointer.run(rt.clock.now())}, CHECKPOINT_SECONDS),
+    )
