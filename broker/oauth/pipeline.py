@@ -52,17 +52,33 @@ def token_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -
 
 
 def _run(tx: Transaction, call: Call, caller: Authenticated, grant_type: str) -> dict[str, Any]:
-    grant = GRANTS[grant_type]
-    savepoint = tx.connection.begin_nested() if grant.REFUSAL_UNDOES else None
     try:
+        # Outside of any savepoint: an assertion stays used, whatever becomes of the request.
         caller.spend(tx.connection)
-        return _issue(tx, call, grant.collect(tx, call), grant_type)
+        return _granted(tx, call, grant_type)
     except Refusal as refusal:
-        # What a reuse ended stays ended; any other refusal leaves the refresh token as it was.
-        if savepoint is not None and refusal.reason not in _REUSED:
-            savepoint.rollback()
         _record_refusal(tx, call, refusal.reason, grant_type)
         raise
+
+
+def _granted(tx: Transaction, call: Call, grant_type: str) -> dict[str, Any]:
+    grant = GRANTS[grant_type]
+    if not grant.REFUSAL_UNDOES:
+        return _issue(tx, call, grant.collect(tx, call), grant_type)
+    # What others of this batch deferred is written first, so that undoing this request cannot undo theirs.
+    tx.flush()
+    savepoint = tx.connection.begin_nested()
+    try:
+        document = _issue(tx, call, grant.collect(tx, call), grant_type)
+    except Refusal as refusal:
+        # What a reuse ended stays ended; any other refusal leaves the refresh token as it was.
+        if refusal.reason in _REUSED:
+            savepoint.commit()
+        else:
+            savepoint.rollback()
+        raise
+    savepoint.commit()
+    return document
 
 
 def _issue(tx: Transaction, call: Call, basis: Basis, grant_type: str) -> dict[str, Any]:

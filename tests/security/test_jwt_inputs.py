@@ -103,6 +103,15 @@ def test_o33_an_assertion_counts_once(keyed: Scene) -> None:
     assert (replayed.status, replayed.error) == (401, "invalid_client")
 
 
+def test_o33_an_assertion_stays_used_when_its_request_is_refused(keyed: Scene) -> None:
+    """A refused refresh gives its token back, but never the assertion that came with it."""
+    one = assertion(keyed)
+    refused = present(keyed, one, grant_type="refresh_token", refresh_token="unknown")
+    assert refused.error == "invalid_grant"
+    assert present(keyed, one).error == "invalid_client"
+    assert present(keyed, assertion(keyed)).status == 200
+
+
 @pytest.mark.parametrize(
     "changes",
     [
