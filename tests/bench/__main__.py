@@ -1,0 +1,54 @@
+"""``python -m tests.bench``: the token paths against a bare Flask response and raw signing, in one run.
+
+The server and the load have a core each. Rounds are interleaved, so that what else the machine does meets
+all workloads alike; only ratios within a run mean anything on another day.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench import machine, report
+from tests.bench.suite import WORKLOADS, open_bench
+
+
+def main() -> int:
+    """Run the bench; 0 when rows match replies and every gate is passed."""
+    options = _options()
+    rounds, seconds = (1, 0.5) if options.quick else (options.rounds, options.seconds)
+    workloads = tuple(name for name in WORKLOADS if name in options.workloads)
+    found = machine.describe()
+    with tempfile.TemporaryDirectory(prefix="broker-bench-") as name:
+        folder = Path(name)
+        url = options.database or f"sqlite:///{folder / 'broker.db'}"
+        with open_bench(url, folder, workloads, (rounds + 1) * seconds) as bench:
+            bench.run(workloads, rounds, seconds, lambda line: print(line, file=sys.stderr, flush=True))
+        result = report.as_dict(bench.figures, {**found, "database": url.partition(":")[0]})
+    print(report.table(result))
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    problems = report.faults(result) + ([] if options.quick else report.missed_gates(result))
+    for problem in problems:
+        print(f"FAIL: {problem}")
+    return 1 if problems else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3, help="of each workload in each round")
+    parser.add_argument(
+        "--workloads", type=lambda text: text.split(","), default=list(WORKLOADS), help="by name"
+    )
+    parser.add_argument("--database", default="", help="URL of an empty database instead of SQLite")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--quick", action="store_true", help="see that it runs: one short round, no gates")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
