@@ -2,8 +2,9 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -24,6 +25,23 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith("BROKER_") and not name.startswith("BROKER_TEST_"):
             del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Spell out half characters that a test sent and logged; xdist cannot carry them to its main process."""
+    return _spelled_out((yield))
+
+
+def _spelled_out(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {key: _spelled_out(item) for key, item in value.items()}
+        case list() | tuple():
+            return type(value)(_spelled_out(item) for item in value)
+    return value
 
 
 @pytest.fixture(scope="session")
