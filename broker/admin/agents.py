@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from broker.admin.changes import Desk, not_found
-from broker.admin.names import list_moments
+from broker.admin.names import list_moments, load_people
 from broker.admin.paging import Page, cut_page
 from broker.agents.models import Agent
 from broker.agents.snapshot import AgentsSnapshot, AgentView, load_agents
@@ -86,6 +86,7 @@ def agent_context(desk: Desk, agent_id: str) -> dict[str, Any]:
         reach = reach_of_agent(connection, desk, agent_id)
         used = _last_used(connection, tenant_id, [agent_id])
         history = list_moments(connection, desk, EventFilter(agent_id=agent_id))
+        people = load_people(connection, tenant_id, {row.user_id for row in rows if row.user_id})
         changed_at, note = _state_change(connection, tenant_id, agent)
     return {
         "agent": {
@@ -103,7 +104,7 @@ def agent_context(desk: Desk, agent_id: str) -> dict[str, Any]:
         },
         "ceiling": _ceiling(agent, known),
         "clients": _clients(agent, known),
-        "tokens": draw_forest(rows, tenant=desk.tenant, agents=known, now=desk.now),
+        "tokens": draw_forest(rows, tenant=desk.tenant, agents=known, now=desk.now, people=people),
         "blast": {
             "tokens": reach.tokens,
             "people": reach.people,

@@ -13,6 +13,7 @@ from broker.audit.wording import tone_of, words_of
 from broker.directory.models import User
 from broker.web.formatting import count, in_words, shorten_id
 
+_NAMED = ("agt_", "con_", "res_", "usr_")
 _ACTOR_NAMES = {"admin": "Administrator", "operator": "Command line", "system": "Broker"}
 
 
@@ -54,29 +55,33 @@ def load_names(connection: Connection, desk: Desk, events: Iterable[EventView]) 
     """Return the names that these events need, with one statement for the people."""
     ids = {event.subject_id for event in events} | {(event.actor or {}).get("id", "") for event in events}
     ids |= {event.target_id for event in events}
-    rows = connection.execute(
-        select(User.id, User.display_name).where(
-            User.tenant_id == desk.tenant.id, User.id.in_([one for one in ids if one.startswith("usr_")])
-        )
-    )
+    people = load_people(connection, desk.tenant.id, {one for one in ids if one.startswith("usr_")})
     agents = load_agents(desk.rt, desk.tenant.id)
     others = {one.id: one.name for one in agents.resources_by_id.values()}
     others |= {one.id: one.name for one in desk.tenant.connections.values()}
     others[desk.tenant.id] = desk.tenant.name
-    return Names(agents, {row.id: row.display_name for row in rows}, others)
+    return Names(agents, people, others)
+
+
+def load_people(connection: Connection, tenant_id: str, ids: Iterable[str]) -> dict[str, str]:
+    """Return the names of people by id, with one statement; who is not known is left out."""
+    rows = connection.execute(
+        select(User.id, User.display_name).where(User.tenant_id == tenant_id, User.id.in_(list(ids)))
+    )
+    return {row.id: row.display_name for row in rows}
 
 
 def list_moments(
-    connection: Connection, desk: Desk, wanted: EventFilter, *, limit: int = 12, told: str = "actor"
+    connection: Connection, desk: Desk, wanted: EventFilter, *, limit: int = 12
 ) -> list[dict[str, Any]]:
-    """Return the newest fitting events as moments; ``told`` is whose name stands beside: actor or target."""
+    """Return the newest fitting events as moments: who did it, for whom or to what, and what ended."""
     events = list_events(connection, desk.tenant.id, wanted, limit=limit).events
     names = load_names(connection, desk, events)
     return [
         {
             "at": event.at,
             "title": words_of(event.event),
-            "detail": _detail(event, names, told),
+            "detail": _detail(event, names),
             "tone": tone_of(event.event, event.outcome),
         }
         for event in events
@@ -97,12 +102,13 @@ def ended_words(event: EventView) -> str:
     return in_words(parts)
 
 
-def _detail(event: EventView, names: Names, told: str) -> str:
-    shown = [names.actor(event)[1]] if told == "actor" else []
-    other = event.subject_id or (event.target_id if not event.target_id.startswith(("ses_", "tok_")) else "")
-    if other and names.of(other) not in shown and event.target_id != event.subject_id:
-        shown.append(names.of(other))
-    parts = [" for ".join(shown)] if shown else []
+def _detail(event: EventView, names: Names) -> str:
+    words = names.actor(event)[1]
+    if event.subject_id and names.of(event.subject_id) != words:
+        words = f"{words} for {names.of(event.subject_id)}"
+    elif not event.subject_id and event.target_id.startswith(_NAMED):
+        words = f"{words} → {names.of(event.target_id)}"
+    parts = [words]
     scopes = event.data.get("scopes")
     if isinstance(scopes, list) and scopes:
         parts.append(in_words(str(one) for one in scopes))

@@ -202,5 +202,7 @@ def _hand_over(asked: Asked) -> dict[str, Any] | None:
     # What the next agents may have at most; the rest stays with this one.
     further = frozenset[str]().union(*(one.scopes for one in able))
     passes = tuple(scope for scope in scopes if scope in further)
+    if not passes:
+        return None
     picture: Markup = draw_chain(nodes, [ChainEdge(passes=scopes), ChainEdge(passes=passes)])
     return {"names": names, "chain_svg": picture}

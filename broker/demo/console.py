@@ -109,7 +109,7 @@ class Console:
                 for provider in self._around.providers
                 for one in provider.people.values()
             ],
-            idps=[],
+            links=self._links(),
             notice=notice,
         )
 
@@ -143,12 +143,28 @@ class Console:
             for index, (title, text) in enumerate(_STEPS)
         ]
 
+    def _links(self) -> list[dict[str, str]]:
+        around = self._around
+        return [
+            {"label": "Become administrator", "url": around.setup_link, "note": "Works once"},
+            {
+                "label": "Administration",
+                "url": f"{around.tenant_url}/admin",
+                "note": "For who is in: by the link above, or as Inês Carvalho",
+            },
+            {
+                "label": "What agents discover",
+                "url": f"{around.tenant_url}/.well-known/agent-broker-configuration",
+                "note": "The document that they need to know nothing before",
+            },
+        ]
+
     def _chain(self) -> Markup:
         claims = self._story.shown_claims()
         names = self._around.agent_names
         actors = [names.get(actor.id, actor.id) for actor in reversed(read_actor_chain(claims.get("act")))]
         is_over = bool(self._story.calls) and not self._story.calls[0].is_allowed
-        nodes = [ChainNode("person", "You", claims["sub"], ended=is_over)]
+        nodes = [ChainNode("person", "You", claims["sub"])]
         nodes += [ChainNode("agent", name, ended=is_over) for name in actors]
         nodes.append(ChainNode("resource", "Ticket desk", "MCP server"))
         return draw_chain(nodes, self._edges(claims, len(actors)))

@@ -39,7 +39,7 @@ def _choose_by_email() -> ResponseReturnValue:
     ensure_browser_secret()
     if found:
         return _choice(found, asks=False, email=email)
-    error = "No sign-in of this organization belongs to that address. Check it, or choose below."
+    error = "No sign-in of this organization belongs to that address. Check it, or choose above."
     return _choice(home_realm.offered_connections(tenant()), asks=True, email=email, error=error)
 
 

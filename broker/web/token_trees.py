@@ -1,6 +1,6 @@
 """Issued tokens as pages draw them: a forest of nodes with names, and whether each still counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broker.agents.snapshot import AgentsSnapshot
@@ -16,7 +16,7 @@ _BECAUSE = {
     "refresh_reused": "its refresh token was used twice",
     "revoked_by_admin": "an administrator revoked it",
     "revoked_by_client": "the agent gave it back",
-    "revoked_by_person": "the person revoked it",
+    "revoked_by_person": "{person} revoked it",
     "user_disabled": "the person was disabled",
 }
 _WHY_DEAD = {
@@ -29,16 +29,22 @@ _WHY_DEAD = {
 
 
 def draw_forest(
-    rows: Sequence[TokenRow], *, tenant: TenantSnapshot, agents: AgentsSnapshot, now: int
+    rows: Sequence[TokenRow],
+    *,
+    tenant: TenantSnapshot,
+    agents: AgentsSnapshot,
+    now: int,
+    people: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the nodes of ``parts/tokens.html`` for rows in the order of their paths.
 
-    A token whose parent is not among the rows stands at the top.
+    A token whose parent is not among the rows stands at the top. ``people`` are names by id for a page that
+    shows tokens of several people; without it the page is the person's own.
     """
     nodes: dict[str, dict[str, Any]] = {}
     roots: list[dict[str, Any]] = []
     for row in rows:
-        node = _node(row, tenant, agents, now)
+        node = _node(row, tenant, agents, now, people)
         nodes[row.jti] = node
         parent = nodes.get(row.parent_jti or "")
         (roots if parent is None else parent["children"]).append(node)
@@ -53,23 +59,31 @@ def audience_name(audience: str, tenant: TenantSnapshot, agents: AgentsSnapshot)
     return resource.name if resource else audience
 
 
-def because(cause: str) -> str:
+def because(cause: str, person: str = "the person") -> str:
     """Return why something ended, as the end of a sentence; an empty string for a cause without words."""
-    return _BECAUSE.get(cause, "")
+    return _BECAUSE.get(cause, "").format(person=person)
 
 
-def _node(row: TokenRow, tenant: TenantSnapshot, agents: AgentsSnapshot, now: int) -> dict[str, Any]:
+def _node(
+    row: TokenRow,
+    tenant: TenantSnapshot,
+    agents: AgentsSnapshot,
+    now: int,
+    people: Mapping[str, str] | None,
+) -> dict[str, Any]:
     why = why_dead(row, tenant=tenant, agents=agents, now=now)
     agent = agents.agent(row.agent_id or "")
     is_over = row.expires_at <= now and row.ended_at is None
+    cause = because(row.ended_by, "you" if people is None else "the person")
     return {
         "jti": row.jti,
         "holder_name": agent.name if agent else row.client_id,
         "audience_name": audience_name(row.audience, tenant, agents),
+        "person_name": (people or {}).get(row.user_id or "", ""),
         "scopes": sorted(row.scopes),
         "issued_at": row.issued_at,
         "expires_at": row.expires_at,
         "state": "live" if why is None else "expired" if is_over else "revoked",
-        "because": "" if why is None or is_over else because(row.ended_by) or _WHY_DEAD.get(why, "it ended"),
+        "because": "" if why is None or is_over else cause or _WHY_DEAD.get(why, "it ended"),
         "children": [],
     }

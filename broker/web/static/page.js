@@ -38,7 +38,7 @@
     row.className = "button-pair";
     back.type = go.type = "button";
     back.className = "btn btn-quiet";
-    back.textContent = "Keep as it is";
+    back.textContent = "Cancel";
     go.className = "btn btn-danger";
     go.textContent = form.dataset.confirmVerb || "Continue";
     row.append(back, go);
