@@ -21,6 +21,7 @@ from broker.oauth import fast_lane
 from broker.oauth.views import blueprint as oauth
 from broker.portal.views import blueprint as portal
 from broker.portal.views import front_door
+from broker.scim.views import blueprint as scim
 from broker.web.browser import install_cookies
 from broker.web.current import Shell, install_shell
 from broker.web.errors import install_errors
@@ -41,11 +42,12 @@ MODEL_MODULES = (
     "broker.tokens.models",
     "broker.federation.models",
     "broker.approvals.models",
+    "broker.scim.models",
 )
 """Every room that has tables; migrations and the schema check see what is named here."""
 
 PAGES = (sign_in, consent, portal, front_door, admin)
-PROTOCOLS = (oauth, discovery)
+PROTOCOLS = (oauth, discovery, scim)
 
 
 def create_app(

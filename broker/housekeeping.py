@@ -11,6 +11,7 @@ from broker.kernel.database import Base
 from broker.kernel.jobs import ExpiringTable, Periodic, Sweeper
 from broker.kernel.models import ReplayMark
 from broker.kernel.runtime import Runtime
+from broker.scim.models import ScimRequest
 from broker.tokens.models import (
     AuthorizationCode,
     BrowserSession,
@@ -37,6 +38,8 @@ EXPIRING = (
     _expiring(AuthorizationCode, _DAY),
     _expiring(RefreshToken, _DAY),
     _expiring(OneTimeLink, _DAY),
+    # A week of what providers asked; the expiry is a week after the request.
+    _expiring(ScimRequest),
     _expiring(BrowserSession, _DAY),
     # People see for a month what their agents did. Tokens go before the grants that they hang on.
     _expiring(IssuedToken, 30 * _DAY),

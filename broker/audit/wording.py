@@ -67,6 +67,17 @@ _WORDS: dict[AuditEvent, str] = {
     AuditEvent.ADMIN_LINK_MADE: "Setup link made",
     AuditEvent.ADMIN_SIGNED_IN: "Administrator came in",
     AuditEvent.ADMIN_REFUSED: "Administration refused",
+    AuditEvent.SCIM_TOKEN_CREATED: "Provisioning token made",
+    AuditEvent.SCIM_TOKEN_REVOKED: "Provisioning token ended",
+    AuditEvent.SCIM_PERSON_CREATED: "Person provisioned",
+    AuditEvent.SCIM_PERSON_CHANGED: "Provisioned person changed",
+    AuditEvent.SCIM_PERSON_BOUND: "Provisioned person recognised",
+    AuditEvent.SCIM_PERSON_DEACTIVATED: "Person switched off by the provider",
+    AuditEvent.SCIM_PERSON_REACTIVATED: "Person switched on by the provider",
+    AuditEvent.SCIM_PERSON_DELETED: "Provisioned person deleted",
+    AuditEvent.SCIM_GROUP_CREATED: "Group provisioned",
+    AuditEvent.SCIM_GROUP_CHANGED: "Provisioned group changed",
+    AuditEvent.SCIM_GROUP_DELETED: "Provisioned group deleted",
     AuditEvent.AUDIT_CHECKPOINT: "Audit log signed",
 }
 

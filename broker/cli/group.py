@@ -17,6 +17,10 @@ COMMANDS = {
     "config": ("broker.cli.config:config", "Look at the settings in effect."),
     "db": ("broker.cli.db:db", "Bring the database schema up to date, or look at it."),
     "key": ("broker.cli.key:key", "Rotate a tenant's signing keys."),
+    "scim": (
+        "broker.cli.scim:scim",
+        "Make or end the tokens with which a provider pushes people and groups.",
+    ),
 }
 """Every sub-command: where it is, and what its one line of help says."""
 

@@ -1,6 +1,6 @@
-"""Tables of users, identity links, group snapshots, roles and group mappings."""
+"""Tables of users, identity links, provisioned people, group snapshots, roles and group mappings."""
 
-from sqlalchemy import JSON, BigInteger, Index, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Boolean, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from broker.kernel.database import Base, TenantScoped
@@ -39,6 +39,29 @@ class IdentityLink(TenantScoped, Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "connection_id", "issuer", "subject_kind", "subject"),
         Index("ix_identity_links_user", "tenant_id", "user_id"),
+    )
+
+
+class ProvisionedPerson(TenantScoped, Base):
+    """What provisioning told of a person, before or beside sign-in: who they are, whether they may be here.
+
+    A deleted person stays as a row, so that a sign-in later does not let them in as somebody new.
+    """
+
+    __tablename__ = "provisioned_people"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    connection_id: Mapped[str] = mapped_column(String(40))
+    match_key: Mapped[str | None] = mapped_column(String(500))  # the subject they sign in with; never e-mail
+    user_id: Mapped[str | None] = mapped_column(String(40))  # None until they are bound
+    state: Mapped[str] = mapped_column(String(16), default="active")  # active | disabled | deleted
+    switched_off: Mapped[bool] = mapped_column(Boolean, default=False)  # provisioning disabled the user
+    groups: Mapped[list[dict[str, str]] | None] = mapped_column(JSON(none_as_null=True))  # None: not pushed
+    fetched_at: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "connection_id", "match_key"),
+        Index("ix_provisioned_people_user", "tenant_id", "user_id"),
     )
 
 

@@ -8,16 +8,14 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from broker.directory.models import GroupSnapshot, IdentityLink, User
+from broker.directory.models import IdentityLink, User
+from broker.directory.provisioning import MAX_GROUPS, ToldGroups, claim_person, recognise, store_groups
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import new_id
 from broker.kernel.runtime import Runtime
 from broker.tenants.models import Connection
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from idp_connectors.base import VerifiedIdentity
-
-MAX_GROUPS = 5_000
-"""More groups than this are cut and marked truncated, so that one sign-in cannot fill the database."""
 
 _MAX_GROUP_CHARS = 1_000
 
@@ -49,6 +47,10 @@ def bind_identity(
     _check_connection(tenant, connection)
     key = _key_of(tenant, connection, identity)
     core = session.connection()
+    person = recognise(core, tenant.id, connection.id, identity.subject)
+    # Without this: somebody who was removed before they ever came would get in at their first sign-in.
+    if person is not None and not person.is_active:
+        raise _refuse_disabled()
     user_id, is_new = _find_or_make_link(core, key, now)
     profile = _profile_of(identity)
     if is_new:
@@ -65,7 +67,9 @@ def bind_identity(
         )
     else:
         _update_user(core, tenant.id, user_id, profile, now)
-    _store_groups(core, tenant.id, user_id, connection.id, identity, now)
+    # Where provisioning pushes groups, its word stands: it also tells what changes between sign-ins.
+    if not claim_person(core, tenant.id, connection.id, user_id, person):
+        store_groups(core, tenant.id, connection.id, user_id, _groups_of(identity, now))
     core.execute(
         update(Connection)
         .where(Connection.tenant_id == tenant.id, Connection.id == connection.id)
@@ -140,12 +144,7 @@ def _update_user(
         .values(last_sign_in_at=now, **profile)
     )
     if changed.rowcount != 1:
-        raise Refusal(
-            ErrorCode.ACCESS_DENIED,
-            "Your account here is switched off.",
-            reason="user_disabled",
-            whose_move=WhoseMove.ADMIN,
-        )
+        raise _refuse_disabled()
 
 
 def _profile_of(identity: VerifiedIdentity) -> dict[str, Any]:
@@ -162,14 +161,7 @@ def _plain(text: str, limit: int) -> str:
     return "".join(char for char in text if char.isprintable())[:limit].strip()
 
 
-def _store_groups(
-    core: CoreConnection,
-    tenant_id: str,
-    user_id: str,
-    connection_id: str,
-    identity: VerifiedIdentity,
-    now: int,
-) -> None:
+def _groups_of(identity: VerifiedIdentity, now: int) -> ToldGroups:
     groups = [
         {"kind": group.kind, "value": group.value, "display": group.display}
         for group in identity.groups
@@ -177,25 +169,7 @@ def _store_groups(
     ]
     was_cut = len(groups) < len(identity.groups) or len(groups) > MAX_GROUPS
     state = "truncated" if was_cut and identity.groups_state == "complete" else identity.groups_state
-    told = {
-        "groups": groups[:MAX_GROUPS],
-        "state": state,
-        "source": identity.groups_source[:32],
-        "fetched_at": now,
-    }
-    # What the last complete answer said is kept until the next complete one.
-    if state == "complete":
-        told |= {"complete_groups": told["groups"], "complete_at": now}
-    first = {"complete_groups": [], "complete_at": None, **told}
-    statement = _insert(core, GroupSnapshot).values(
-        tenant_id=tenant_id, user_id=user_id, connection_id=connection_id, **first
-    )
-    core.execute(
-        statement.on_conflict_do_update(
-            index_elements=["tenant_id", "user_id", "connection_id"],
-            set_={name: statement.excluded[name] for name in told},
-        )
-    )
+    return ToldGroups(groups[:MAX_GROUPS], state, identity.groups_source[:32], now)
 
 
 def _insert(core: CoreConnection, model: type[Any]) -> Any:
@@ -204,3 +178,12 @@ def _insert(core: CoreConnection, model: type[Any]) -> Any:
 
 def _refuse(reason: str, public: str) -> Refusal:
     return Refusal(ErrorCode.SIGN_IN_REFUSED, public, reason=reason, whose_move=WhoseMove.ADMIN)
+
+
+def _refuse_disabled() -> Refusal:
+    return Refusal(
+        ErrorCode.ACCESS_DENIED,
+        "Your account here is switched off.",
+        reason="user_disabled",
+        whose_move=WhoseMove.ADMIN,
+    )

@@ -150,6 +150,7 @@ def import_models() -> None:
         "directory",
         "federation",
         "kernel",
+        "scim",
         "tenants",
         "tokens",
     ):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import JSON, BigInteger, Integer, LargeBinary, String, delete, func, select, update
+from sqlalchemy import JSON, BigInteger, Boolean, Integer, LargeBinary, String, delete, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from broker.kernel.database import Base, Database, TenantScoped
@@ -36,6 +36,8 @@ def filled(model: Any, tenant_id: str, number: int) -> dict[str, Any]:
             values[column.name] = tenant_id
         elif isinstance(column.type, BigInteger | Integer):
             values[column.name] = number
+        elif isinstance(column.type, Boolean):
+            values[column.name] = number > 0
         elif isinstance(column.type, JSON):
             values[column.name] = {}
         elif isinstance(column.type, LargeBinary):

@@ -1,0 +1,250 @@
+"""People whom provisioning knows: recognised at sign-in by their key, and their pushed groups.
+
+The rooms that receive what providers push write here; a sign-in reads it. An e-mail address binds nobody.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from broker.directory.models import GroupSnapshot, IdentityLink, ProvisionedPerson, User
+from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+
+MAX_GROUPS = 5_000
+"""More groups than this are cut and marked truncated, so that one person cannot fill the database."""
+
+SOURCE = "scim"
+_SLICE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """A provisioned person; ``groups`` is None where provisioning told nothing of groups."""
+
+    id: str
+    user_id: str | None
+    state: str
+    switched_off: bool
+    groups: Sequence[Mapping[str, str]] | None
+    fetched_at: int
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the provider says that this person may be here."""
+        return self.state == "active"
+
+
+@dataclass(frozen=True, slots=True)
+class ToldGroups:
+    """A person's groups as one source told them at ``fetched_at`` (epoch seconds)."""
+
+    groups: Sequence[Mapping[str, str]]
+    state: str
+    source: str
+    fetched_at: int
+
+
+def recognise(core: Connection, tenant_id: str, connection_id: str, subject: str) -> Provisioned | None:
+    """Return the person whom this connection provisions under the subject they sign in with, or None."""
+    return _find(
+        core,
+        (ProvisionedPerson.tenant_id == tenant_id)
+        & (ProvisionedPerson.connection_id == connection_id)
+        & (ProvisionedPerson.match_key == subject),
+    )
+
+
+def find_provisioned(core: Connection, tenant_id: str, person_id: str) -> Provisioned | None:
+    """Return the tenant's provisioned person of that id, or None."""
+    return _find(core, (ProvisionedPerson.tenant_id == tenant_id) & (ProvisionedPerson.id == person_id))
+
+
+def claim_person(
+    core: Connection, tenant_id: str, connection_id: str, user_id: str, person: Provisioned | None
+) -> bool:
+    """Bind ``person`` to the user who just signed in; returns whether their groups are pushed.
+
+    A person that is bound to somebody else stays theirs. Pushed groups become the user's snapshot.
+    """
+    bound = _bound_to(core, tenant_id, connection_id, user_id)
+    if bound is None and person is not None and person.user_id is None:
+        core.execute(
+            update(ProvisionedPerson)
+            .where(
+                ProvisionedPerson.tenant_id == tenant_id,
+                ProvisionedPerson.id == person.id,
+                ProvisionedPerson.user_id.is_(None),
+            )
+            .values(user_id=user_id)
+        )
+        bound = person
+    if bound is None or bound.groups is None:
+        return False
+    store_groups(core, tenant_id, connection_id, user_id, _told(bound.groups, bound.fetched_at))
+    return True
+
+
+def bind_known_user(
+    core: Connection, tenant_id: str, connection_id: str, person_id: str, subject: str
+) -> str | None:
+    """Bind a person to the one user who has signed in here with that subject; returns the user or None.
+
+    Two users (of two issuers behind one connection), or a user who is bound already, leave the person
+    pending. Without this: a guess would put one person's groups and fate on another.
+    """
+    users = core.execute(
+        select(IdentityLink.user_id)
+        .distinct()
+        .where(
+            IdentityLink.tenant_id == tenant_id,
+            IdentityLink.connection_id == connection_id,
+            IdentityLink.subject == subject,
+        )
+    ).scalars()
+    found = list(users)
+    if len(found) != 1 or _bound_to(core, tenant_id, connection_id, found[0]) is not None:
+        return None
+    bind(core, tenant_id, connection_id, person_id, found[0])
+    return found[0]
+
+
+def bind(core: Connection, tenant_id: str, connection_id: str, person_id: str, user_id: str) -> None:
+    """Bind a pending person to a user of the tenant, by their key or by an administrator's word.
+
+    Raises ``Refusal(bad_form)`` if the person is bound, the user is unknown, has no identity at this
+    connection, or is bound to another person of it.
+    """
+    known = core.execute(
+        select(User.id)
+        .join(
+            IdentityLink,
+            (IdentityLink.user_id == User.id)
+            & (IdentityLink.tenant_id == tenant_id)
+            & (IdentityLink.connection_id == connection_id),
+        )
+        .where(User.tenant_id == tenant_id, User.id == user_id)
+    ).first()
+    if known is None or _bound_to(core, tenant_id, connection_id, user_id) is not None:
+        raise _cannot_bind("user_not_bindable")
+    changed = core.execute(
+        update(ProvisionedPerson)
+        .where(
+            ProvisionedPerson.tenant_id == tenant_id,
+            ProvisionedPerson.connection_id == connection_id,
+            ProvisionedPerson.id == person_id,
+            ProvisionedPerson.user_id.is_(None),
+            ProvisionedPerson.state != "deleted",
+        )
+        .values(user_id=user_id)
+    )
+    if changed.rowcount != 1:
+        raise _cannot_bind("person_not_pending")
+    person = find_provisioned(core, tenant_id, person_id)
+    if person is not None and person.groups is not None:
+        store_groups(core, tenant_id, connection_id, user_id, _told(person.groups, person.fetched_at))
+
+
+def tell_groups(
+    core: Connection,
+    tenant_id: str,
+    connection_id: str,
+    told: Mapping[str, Sequence[Mapping[str, str]]],
+    now: int,
+) -> None:
+    """Store the complete groups of provisioned people by their id; who is bound has them at the next mint."""
+    ids = list(told)
+    for first in range(0, len(ids), _SLICE):
+        part = ids[first : first + _SLICE]
+        core.execute(
+            update(ProvisionedPerson.__table__)  # type: ignore[arg-type]
+            .where(ProvisionedPerson.tenant_id == tenant_id, ProvisionedPerson.id == bindparam("of_person"))
+            .values(groups=bindparam("to_groups"), fetched_at=now),
+            [{"of_person": one, "to_groups": list(told[one])} for one in part],
+        )
+        bound = core.execute(
+            select(ProvisionedPerson.id, ProvisionedPerson.user_id).where(
+                ProvisionedPerson.tenant_id == tenant_id,
+                ProvisionedPerson.id.in_(part),
+                ProvisionedPerson.user_id.is_not(None),
+            )
+        ).all()
+        for person_id, user_id in bound:
+            store_groups(core, tenant_id, connection_id, str(user_id), _told(told[person_id], now))
+
+
+def release_groups(core: Connection, tenant_id: str, connection_id: str) -> int:
+    """Stop counting a connection's pushed groups as told; the next sign-ins tell them. Returns how many."""
+    return core.execute(
+        update(ProvisionedPerson)
+        .where(
+            ProvisionedPerson.tenant_id == tenant_id,
+            ProvisionedPerson.connection_id == connection_id,
+            ProvisionedPerson.groups.is_not(None),
+        )
+        .values(groups=None)
+    ).rowcount
+
+
+def store_groups(
+    core: Connection, tenant_id: str, connection_id: str, user_id: str, told: ToldGroups
+) -> None:
+    """Store what one connection told of a user's groups; the last complete answer is kept beside it."""
+    values: dict[str, Any] = {
+        "groups": list(told.groups),
+        "state": told.state,
+        "source": told.source,
+        "fetched_at": told.fetched_at,
+    }
+    if told.state == "complete":
+        values |= {"complete_groups": values["groups"], "complete_at": told.fetched_at}
+    first = {"complete_groups": [], "complete_at": None, **values}
+    insert = postgresql.insert if core.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(GroupSnapshot).values(
+        tenant_id=tenant_id, user_id=user_id, connection_id=connection_id, **first
+    )
+    core.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant_id", "user_id", "connection_id"],
+            set_={name: statement.excluded[name] for name in values},
+        )
+    )
+
+
+def _told(groups: Sequence[Mapping[str, str]], now: int) -> ToldGroups:
+    state = "complete" if len(groups) <= MAX_GROUPS else "truncated"
+    return ToldGroups(groups[:MAX_GROUPS], state, SOURCE, now)
+
+
+def _bound_to(core: Connection, tenant_id: str, connection_id: str, user_id: str) -> Provisioned | None:
+    return _find(
+        core,
+        (ProvisionedPerson.tenant_id == tenant_id)
+        & (ProvisionedPerson.connection_id == connection_id)
+        & (ProvisionedPerson.user_id == user_id),
+    )
+
+
+def _find(core: Connection, condition: Any) -> Provisioned | None:
+    row = core.execute(
+        select(
+            ProvisionedPerson.id,
+            ProvisionedPerson.user_id,
+            ProvisionedPerson.state,
+            ProvisionedPerson.switched_off,
+            ProvisionedPerson.groups,
+            ProvisionedPerson.fetched_at,
+        ).where(condition)
+    ).first()
+    return None if row is None else Provisioned(*row)
+
+
+def _cannot_bind(reason: str) -> Refusal:
+    return Refusal(
+        ErrorCode.BAD_FORM,
+        "These two cannot be joined: one of them is unknown here, or joined already.",
+        reason=reason,
+        whose_move=WhoseMove.ADMIN,
+    )

@@ -1,0 +1,249 @@
+"""Who is in which pushed group: changed row by row, so that a large group costs what changes in it.
+
+After a change the groups of the people concerned are told to the directory, complete and with their age.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scim2_models import InvalidValueException, PatchOperation
+from scim2_models.path import CompareOperator, Comparison, FilterNode, LogicalExpr, LogicalOperator
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from broker.directory.provisioning import tell_groups
+from broker.scim.desk import ScimDesk
+from broker.scim.models import ScimGroup, ScimMember, ScimUser
+
+_SLICE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChange:
+    """One change of a group's members: add some, remove some, or have exactly these."""
+
+    kind: Literal["add", "remove", "set"]
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPatch:
+    """A PATCH of a group as what concerns its members, and the operations that are left."""
+
+    changes: tuple[MemberChange, ...]
+    rest: tuple[PatchOperation[Any], ...]
+
+
+def split_patch(operations: Iterable[PatchOperation[Any]]) -> SplitPatch | None:
+    """Return the PATCH with its member changes apart, or None if one of them is of a rarer form.
+
+    Members and the other attributes do not touch each other, so their order among themselves is enough.
+    """
+    changes: list[MemberChange] = []
+    rest: list[PatchOperation[Any]] = []
+    for operation in operations:
+        path = str(operation.path or "")
+        if operation.path is None and isinstance(operation.value, Mapping):
+            members, others = _members_apart(operation.value)
+            changes.extend(MemberChange(_writing(operation), _ids(one)) for one in members)
+            if others or not members:
+                rest.append(operation.model_copy(update={"value": others}))
+        elif path.lower().partition("[")[0].partition(".")[0].rpartition(":")[2] != "members":
+            rest.append(operation)
+        else:
+            change = _member_change(operation)
+            if change is None:
+                return None
+            changes.append(change)
+    return SplitPatch(tuple(changes), tuple(rest))
+
+
+def _member_change(operation: PatchOperation[Any]) -> MemberChange | None:
+    path = operation.path
+    if path is None or len(path.parts) != 1:
+        return None
+    if operation.op != PatchOperation.Op.remove:
+        if path.value_filter is not None:
+            return None
+        return MemberChange(_writing(operation), _ids(operation.value))
+    if path.value_filter is not None:
+        ids = _ids_in(path.value_filter)
+        return None if ids is None or operation.value is not None else MemberChange("remove", ids)
+    if "value" not in operation.model_fields_set:
+        return MemberChange("set", ())
+    # Without this: a client that has nobody to remove, and says so by null, would empty the group.
+    if operation.value is None:
+        raise InvalidValueException(detail="remove from members: name the members, or leave value out")
+    return MemberChange("remove", _ids(operation.value))
+
+
+def _writing(operation: PatchOperation[Any]) -> Literal["add", "set"]:
+    return "add" if operation.op == PatchOperation.Op.add else "set"
+
+
+def _members_apart(value: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    members = [item for name, item in value.items() if name.lower() == "members"]
+    return members, {name: item for name, item in value.items() if name.lower() != "members"}
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    entries = value if isinstance(value, list) else [] if value is None else [value]
+    return tuple(_id_of(entry) for entry in entries)
+
+
+def _id_of(entry: Any) -> str:
+    found = entry
+    if isinstance(entry, Mapping):
+        found = next((item for name, item in entry.items() if name.lower() == "value"), None)
+    if not isinstance(found, str) or not found:
+        raise InvalidValueException(detail="a member is named by its id in value")
+    return found
+
+
+def _ids_in(node: FilterNode) -> tuple[str, ...] | None:
+    """Return the ids of ``value eq "a" or value eq "b"``, or None for any other filter."""
+    is_list = isinstance(node, LogicalExpr) and node.op == LogicalOperator.or_
+    ids = []
+    for term in node.terms if is_list and isinstance(node, LogicalExpr) else (node,):
+        if not isinstance(term, Comparison) or term.op != CompareOperator.eq:
+            return None
+        if str(term.attr_path).lower() != "value" or not isinstance(term.value, str):
+            return None
+        ids.append(term.value)
+    return tuple(ids)
+
+
+def apply_changes(
+    core: Connection, desk: ScimDesk, group_id: str, changes: Sequence[MemberChange]
+) -> tuple[set[str], set[str]]:
+    """Apply the changes in order and return who came and who went; repeated ones change nothing.
+
+    Raises ``InvalidValueException`` for a member who is no person of this connection.
+    """
+    before: set[str] = set()
+    after: set[str] = set()
+    if any(change.kind == "set" for change in changes):
+        before = set(members_of(core, desk.tenant.id, [group_id])[group_id])
+    else:
+        named = {one for change in changes for one in change.ids}
+        before = _present(core, desk.tenant.id, group_id, named)
+    after = set(before)
+    for change in changes:
+        ids = set(change.ids)
+        if change.kind == "remove":
+            after -= ids
+        else:
+            after = ids if change.kind == "set" else after | ids
+    came, went = after - before, before - after
+    require_people(core, desk, came)
+    _insert(core, desk.tenant.id, group_id, came)
+    for part in _slices(went):
+        core.execute(
+            delete(ScimMember).where(
+                ScimMember.tenant_id == desk.tenant.id,
+                ScimMember.group_id == group_id,
+                ScimMember.scim_user_id.in_(part),
+            )
+        )
+    return came, went
+
+
+def require_people(core: Connection, desk: ScimDesk, ids: Collection[str]) -> None:
+    """Refuse ids that are not people of this connection; raises ``InvalidValueException``.
+
+    Without this: a provider could put people of another connection into its groups (C09).
+    """
+    known: set[str] = set()
+    for part in _slices(ids):
+        known.update(
+            core.execute(
+                select(ScimUser.id).where(
+                    ScimUser.tenant_id == desk.tenant.id,
+                    ScimUser.connection_id == desk.connection.id,
+                    ScimUser.id.in_(part),
+                )
+            ).scalars()
+        )
+    if known != set(ids):
+        raise InvalidValueException(
+            detail="members: each must be the id of a person that this connection pushed"
+        )
+
+
+def members_of(core: Connection, tenant_id: str, group_ids: Collection[str]) -> dict[str, list[str]]:
+    """Return the ids of the people in each group."""
+    found: dict[str, list[str]] = {one: [] for one in group_ids}
+    rows = core.execute(
+        select(ScimMember.group_id, ScimMember.scim_user_id)
+        .where(ScimMember.tenant_id == tenant_id, ScimMember.group_id.in_(list(group_ids)))
+        .order_by(ScimMember.group_id, ScimMember.scim_user_id)
+    )
+    for group_id, user_id in rows:
+        found[group_id].append(user_id)
+    return found
+
+
+def groups_of(core: Connection, tenant_id: str, user_ids: Collection[str]) -> dict[str, list[Any]]:
+    """Return the rows (id, display_name, external_id) of the groups that each person is in."""
+    found: dict[str, list[Any]] = {one: [] for one in user_ids}
+    for part in _slices(user_ids):
+        rows = core.execute(
+            select(ScimMember.scim_user_id, ScimGroup.id, ScimGroup.display_name, ScimGroup.external_id)
+            .join(
+                ScimGroup,
+                (ScimGroup.id == ScimMember.group_id) & (ScimGroup.tenant_id == ScimMember.tenant_id),
+            )
+            .where(ScimMember.tenant_id == tenant_id, ScimMember.scim_user_id.in_(part))
+            .order_by(ScimGroup.display_key)
+        )
+        for row in rows:
+            found[row.scim_user_id].append(row)
+    return found
+
+
+def tell_groups_of(core: Connection, desk: ScimDesk, user_ids: Collection[str]) -> None:
+    """Tell the directory the groups that these people are in now: by name, and by id where there is one."""
+    for part in _slices(user_ids):
+        told = {
+            user_id: [fact for row in rows for fact in _facts(row)]
+            for user_id, rows in groups_of(core, desk.tenant.id, part).items()
+        }
+        tell_groups(core, desk.tenant.id, desk.connection.id, told, desk.now)
+
+
+def _facts(row: Any) -> list[dict[str, str]]:
+    facts = [{"kind": "name", "value": row.display_name, "display": row.display_name}]
+    if row.external_id:
+        facts.append({"kind": "id", "value": row.external_id, "display": row.display_name})
+    return facts
+
+
+def _present(core: Connection, tenant_id: str, group_id: str, ids: Collection[str]) -> set[str]:
+    found: set[str] = set()
+    for part in _slices(ids):
+        found.update(
+            core.execute(
+                select(ScimMember.scim_user_id).where(
+                    ScimMember.tenant_id == tenant_id,
+                    ScimMember.group_id == group_id,
+                    ScimMember.scim_user_id.in_(part),
+                )
+            ).scalars()
+        )
+    return found
+
+
+def _insert(core: Connection, tenant_id: str, group_id: str, ids: Collection[str]) -> None:
+    if not ids:
+        return
+    insert = postgresql.insert if core.dialect.name == "postgresql" else sqlite.insert
+    core.execute(
+        insert(ScimMember).on_conflict_do_nothing(),
+        [{"tenant_id": tenant_id, "group_id": group_id, "scim_user_id": one} for one in sorted(ids)],
+    )
+
+
+def _slices(ids: Collection[str]) -> Iterable[list[str]]:
+    ordered = sorted(ids)
+    return (ordered[first : first + _SLICE] for first in range(0, len(ordered), _SLICE))
