@@ -45,7 +45,9 @@ def roles_context(desk: Desk, done: str) -> dict[str, Any]:
         "unmatched": unmatched,
         "connections": [
             {"connection_id": one.id, "name": one.name}
-            for one in sorted(desk.tenant.connections.values(), key=lambda one: one.name.casefold())
+            for one in sorted(
+                desk.tenant.connections.values(), key=lambda one: (not one.is_active, one.name.casefold())
+            )
         ],
         "known_scopes": sorted({name for one in known.resources.values() for name in one.scopes}),
         "receipt": _find_receipt(desk, done),
