@@ -66,7 +66,8 @@ class Visitor:
 
     def sees(self, words: str) -> None:
         """Assert that the page shows the words, now or in a moment."""
-        expect(self.page.get_by_text(words, exact=False).first).to_be_visible(timeout=PATIENCE_MS)
+        shown = self.page.get_by_text(words, exact=False).filter(visible=True)
+        expect(shown.first).to_be_visible(timeout=PATIENCE_MS)
 
     def sees_heading(self, words: str) -> None:
         """Assert that the page's first heading is these words, now or in a moment."""
