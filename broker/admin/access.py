@@ -12,6 +12,9 @@ from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens.sessions import BrowserSessionView
 
+REFUSAL_PAUSE_SECONDS = 60
+"""A person who is turned away again and again is written down once in this time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Administrator:
@@ -38,19 +41,7 @@ def require_administrator(
         return Administrator(session, ActorRef("admin", session.id))
     if session.kind == "person" and session.user_id and _has_admin_role(rt, tenant, session.user_id):
         return Administrator(session, ActorRef("admin", session.user_id))
-    with rt.database.core_write() as connection:
-        record(
-            connection,
-            ctx,
-            tenant_id=tenant.id,
-            event=AuditEvent.ADMIN_REFUSED,
-            outcome="refused",
-            actor=ActorRef("user", session.user_id or ""),
-            subject_id=session.user_id or "",
-            target_id=session.id,
-            reason="no_admin_role",
-            writer_id=rt.writer_id,
-        )
+    _note_refusal(rt, tenant, session, ctx)
     raise Refusal(
         ErrorCode.FORBIDDEN,
         "Only administrators may open these pages. Your groups do not make you one.",
@@ -80,6 +71,30 @@ def note_arrival(rt: Runtime, tenant: TenantSnapshot, who: Administrator, ctx: C
             subject_id=who.user_id,
             target_id=who.session.id,
             reason="admin_role",
+            writer_id=rt.writer_id,
+        )
+
+
+def _note_refusal(rt: Runtime, tenant: TenantSnapshot, session: BrowserSessionView, ctx: CallContext) -> None:
+    # Without the pause: one signed-in person could fill the event log by reloading a page (T13).
+    user_id = session.user_id or ""
+    wanted = EventFilter(
+        event=AuditEvent.ADMIN_REFUSED.value, subject_id=user_id, from_at=ctx.now - REFUSAL_PAUSE_SECONDS
+    )
+    with rt.database.core_read() as connection:
+        if list_events(connection, tenant.id, wanted, limit=1).events:
+            return
+    with rt.database.core_write() as connection:
+        record(
+            connection,
+            ctx,
+            tenant_id=tenant.id,
+            event=AuditEvent.ADMIN_REFUSED,
+            outcome="refused",
+            actor=ActorRef("user", user_id),
+            subject_id=user_id,
+            target_id=session.id,
+            reason="no_admin_role",
             writer_id=rt.writer_id,
         )
 

@@ -118,8 +118,12 @@ def test_T07_a_person_without_the_role_is_refused_everywhere_and_it_is_written_d
     maya = office.person()
     for path in every_page(office):
         assert maya.get(path).status_code == 403, path
-    event = office.events("admin.refused")[0]
+    (event,) = office.events("admin.refused")
     assert (event.outcome, event.subject_id, event.reason) == ("refused", office.scene.maya, "no_admin_role")
+    # T13: reloading does not fill the log, and the next attempt is not forgotten either.
+    office.world.clock.advance(61)
+    maya.get(HOME)
+    assert len(office.events("admin.refused")) == 2
 
 
 def test_T07_tokens_of_agents_and_people_open_nothing(office: Office) -> None:
