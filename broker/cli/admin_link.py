@@ -14,13 +14,13 @@ def admin_link(tenant: str) -> None:
     Example:
       broker admin-link acme
     """
-    from broker.cli.first_start import make_setup_link
-    from broker.cli.opening import named_tenant, opened_runtime, operator_context
+    from broker.admin.setup_links import make_setup_link
+    from broker.cli.opening import OPERATOR, named_tenant, opened_runtime, operator_context
 
     with opened_runtime() as rt:
         found = named_tenant(rt, tenant)
         if not found.is_active:
             raise Denied(f"the tenant {tenant!r} is disabled")
-        link = make_setup_link(rt, operator_context(rt), found.id, found.slug)
+        link = make_setup_link(rt, operator_context(rt), found.id, found.slug, actor=OPERATOR)
     click.echo(link.url)
     click.echo("It works once, within an hour. Whoever has it administers the tenant.", err=True)

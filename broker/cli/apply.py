@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,9 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
       broker apply acme.yaml
     """
     from broker.agents.declare import Offer, apply_document, parse_document
-    from broker.cli.first_start import give_keys
     from broker.cli.opening import OPERATOR, opened_runtime, operator_context
     from broker.oauth.grants import GRANTS
+    from broker.tokens.keys import create_first_keys
     from idp_connectors.registry import CONNECTORS
 
     document = parse_document(_read(file))
@@ -43,7 +44,7 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
             document,
             Offer(CONNECTORS, frozenset(GRANTS)),
             ctx,
-            on_new_tenant=give_keys(rt, ctx.now),
+            on_new_tenant=partial(create_first_keys, rt=rt, now=ctx.now),
             actor=OPERATOR,
             folder=Path() if str(file) == "-" else file.parent,
             dry_run=dry_run,

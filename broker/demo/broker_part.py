@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from flask import Flask
-from sqlalchemy.orm import Session
 
+from broker.admin.setup_links import make_setup_link
 from broker.agents.declare import Offer, apply_document, parse_document
 from broker.agents.snapshot import load_agents
 from broker.app import create_app
@@ -18,11 +19,10 @@ from broker.kernel.runtime import Runtime
 from broker.kernel.settings import Settings
 from broker.oauth.grants import GRANTS
 from broker.tenants.snapshot import TenantSnapshot, require_tenant
-from broker.tokens.keys import create_key
-from broker.tokens.links import make_link
+from broker.tokens.keys import create_first_keys
 from broker.web.current import shell_of
 
-SETUP_SECONDS = 3600
+DEMO = ActorRef("operator", "demo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class DemoBroker:
     app: Flask
     runtime: Runtime
     tenant: TenantSnapshot
-    setup_code: str
+    setup_link: str
 
     def agent_ids(self) -> dict[str, str]:
         """The ids of the tenant's agents by slug."""
@@ -60,22 +60,15 @@ def start_broker(settings: Settings, declaration: str, environ: Mapping[str, str
     rt = shell.rt
     ctx = CallContext(now=rt.clock.now(), request_id=new_id("req"), ip="127.0.0.1")
 
-    def give_keys(session: Session, tenant_id: str) -> None:
-        for use in ("access", "id"):
-            create_key(session, rt, tenant_id, use, now=ctx.now)
-
     apply_document(
         rt,
         parse_document(declaration),
         Offer(shell.connectors, frozenset(GRANTS)),
         ctx,
-        on_new_tenant=give_keys,
-        actor=ActorRef("operator", "demo"),
+        on_new_tenant=partial(create_first_keys, rt=rt, now=ctx.now),
+        actor=DEMO,
         environ=environ,
     )
     tenant = require_tenant(rt, slug)
-    with rt.database.core_write() as connection:
-        code = make_link(
-            connection, tenant_id=tenant.id, purpose="setup", now=ctx.now, ttl_seconds=SETUP_SECONDS
-        )
-    return DemoBroker(app, rt, tenant, code)
+    link = make_setup_link(rt, ctx, tenant.id, tenant.slug, actor=DEMO)
+    return DemoBroker(app, rt, tenant, link.url)

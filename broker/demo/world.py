@@ -100,7 +100,7 @@ def running_world(ports: Ports = ANY_PORTS) -> Iterator[World]:
         world = World(
             broker=broker,
             tenant_url=servers.tenant_url,
-            setup_link=f"{servers.tenant_url}/admin/setup?code={broker.setup_code}",
+            setup_link=broker.setup_link,
             console_url=servers.console.url,
             callback_url=servers.callback_url,
             providers=providers,

@@ -131,6 +131,12 @@ def create_key(
     return kid
 
 
+def create_first_keys(session: Session, tenant_id: str, *, rt: Runtime, now: int) -> None:
+    """Make the keys that a new tenant begins with, in the transaction that makes the tenant."""
+    for use in ("access", "id"):
+        create_key(session, rt, tenant_id, use, now=now)
+
+
 def rotate_key(
     where: Connection | Session,
     rt: Runtime,
