@@ -43,17 +43,22 @@ class Gallery:
 
     def take(self, name: str, *, status: int = 200) -> None:
         """Take the page that is shown in every theme and size, check each; `status` is what it must be."""
-        page = self._visitor.page
         shown = self._visitor.answers[-1].status
         if shown != status:
             self.problems.append(f"{name}: answered {shown}, not {status}")
+        self.check(name, is_kept=True)
+
+    def check(self, name: str, *, is_kept: bool = False) -> None:
+        """Check the page that is shown in every theme and size, and keep pictures if wanted."""
+        page = self._visitor.page
         for width, height in (PHONE, DESKTOP):
             page.set_viewport_size({"width": width, "height": height})
             for scheme in SCHEMES:
                 page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 where = f"{name}-{scheme}-{width}"
                 self.problems += [f"{where}: {problem}" for problem in page.evaluate(_LOOK)]
-                page.screenshot(path=self._folder / f"{where}.png", full_page=True)
+                if is_kept:
+                    page.screenshot(path=self._folder / f"{where}.png", full_page=True)
         self._look_at_focus(page, name)
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         self.problems += [f"{name}: {fault}" for fault in self._visitor.faults]

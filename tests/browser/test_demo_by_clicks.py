@@ -5,7 +5,7 @@ from playwright.sync_api import Browser, expect
 
 from broker.demo.world import World
 from tests.browser.visitor import Visitor, visiting
-from tests.browser.walks import allow, choose, pick, sign_in, start, use_agents
+from tests.browser.walks import allow, choose, enter_administration, pick, sign_in, start, use_agents
 
 pytestmark = pytest.mark.browser
 
@@ -81,6 +81,28 @@ def test_somebody_else_can_answer_instead(new_world: World, visitor: Visitor) ->
     visitor.sees_heading("May Planner act for you?")
     visitor.sees("Maya Lindqvist")
     allow(visitor, new_world)
+
+
+def test_a_chosen_theme_stays(new_world: World, visitor: Visitor) -> None:
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    visitor.open(f"{new_world.tenant_url}/sign-in")
+    light = visitor.page.evaluate(background)
+    visitor.press("Switch to dark theme")
+    dark = visitor.page.evaluate(background)
+    assert dark != light
+    visitor.open(new_world.console_url)
+    visitor.open(f"{new_world.tenant_url}/sign-in")
+    assert visitor.page.evaluate(background) == dark
+    visitor.press("Switch to light theme")
+    assert visitor.page.evaluate(background) == light
+
+
+def test_an_address_is_copied(new_world: World, visitor: Visitor) -> None:
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    enter_administration(visitor, new_world)
+    visitor.press("Copy issuer")
+    assert visitor.page.evaluate("() => navigator.clipboard.readText()") == new_world.tenant_url
+    expect(visitor.page.get_by_role("status").filter(has_text="Copied")).to_have_count(1)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Browser, Route
 
 from broker.demo.journey import Journey
 from broker.demo.person_browser import PersonBrowser
@@ -198,3 +198,21 @@ def test_the_kill_switch(new_world: World, visitor: Visitor, gallery: Gallery) -
     gallery.take("admin-agent-killed")
     visitor.open(f"{new_world.tenant_url}/admin")
     gallery.take("admin-overview-after-kill")
+
+
+def test_twin_the_checks_find_what_is_wrong(chromium: Browser) -> None:
+    visitor = Visitor(chromium)
+    gallery = Gallery(visitor)
+    visitor.page.set_content(
+        """<style>main { width: 2000px } :focus-visible { outline: none }</style>
+        <main id="a"><p id="a" style="color: #bbb; background: #fff">pale</p><input><a href="#a"></a>
+        <p style="opacity: 0.4">faint</p></main>"""
+    )
+    gallery.check("broken")
+    found = "\n".join(gallery.problems)
+    for fault in (
+        "the document has no title", "0 visible h1", "scrolls sideways", "no label: <input>", "no name: <a",
+        "id a is there twice", '"pale"', '"faint"', "the focus cannot be seen",
+    ):  # fmt: skip
+        assert fault in found, found
+    visitor.context.close()
