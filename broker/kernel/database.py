@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Constraint, Engine, MetaData, String, Table, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import (
@@ -60,9 +61,14 @@ class Database:
             pool_size=20,
             max_overflow=20,
             pool_pre_ping=not self.is_sqlite,
+            # The connection that wrote last is the next to write: SQLite empties the page cache of one that
+            # finds the work of another.
+            pool_use_lifo=True,
             # Without this: PostgreSQL answers -1 to "how many rows did the INSERT make", and single use,
             # which is decided by that number, would refuse every first use there.
             execution_options={"preserve_rowcount": True},
+            json_serializer=_write_json,
+            json_deserializer=orjson.loads,
         )
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
@@ -147,6 +153,10 @@ def _scope_new_rows(session: Session, _flush: Any, _instances: Any) -> None:
             row.tenant_id = tenant_id
         elif row.tenant_id != tenant_id:
             raise RuntimeError("a row of another tenant cannot be written in this session")
+
+
+def _write_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:

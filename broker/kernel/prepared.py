@@ -1,0 +1,128 @@
+"""Statements of the hot path: written in SQLAlchemy Core, compiled once, run on the driver's own cursor.
+
+What SQLAlchemy does around each execution costs ten times the look-up itself. The statement, the types of
+its values and the transaction stay SQLAlchemy's; only the way through is short.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Insert, Select, Update
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+
+Convert = Callable[[Any], Any]
+
+
+class Prepared:
+    """A statement whose values all come by name; a module makes it once and keeps it."""
+
+    __slots__ = ("_plans", "_statement")
+
+    def __init__(self, statement: Select[Any] | Insert | Update) -> None:
+        self._statement = statement
+        self._plans: dict[str, _Plan] = {}
+
+    def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
+        """Return all rows as named tuples; raises what SQLAlchemy would (``DBAPIError`` and its kinds).
+
+        Runs in the transaction that is open on the connection. With none it sees one state of the
+        database for itself, and the connection must go back to its pool before it writes.
+        """
+        plan = self._plan(connection.dialect)
+        try:
+            cursor = connection.connection.cursor()
+            try:
+                cursor.execute(plan.sql, plan.bind(values))
+                return [plan.read(row) for row in cursor.fetchall()]
+            finally:
+                cursor.close()
+        except connection.dialect.loaded_dbapi.Error as fault:
+            raise _wrapped(connection, plan.sql, fault) from fault
+
+    def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Run the statement once for each of ``rows``, at least one, in one call of the driver."""
+        plan = self._plan(connection.dialect)
+        connection.exec_driver_sql(plan.sql, [plan.bind(row) for row in rows])
+
+    def _plan(self, dialect: Dialect) -> "_Plan":
+        # By driver, not by dialect object: every engine has its own, and tests open many.
+        name = f"{dialect.name}+{dialect.driver}"
+        plan = self._plans.get(name)
+        if plan is None:
+            plan = self._plans[name] = _compile(self._statement, dialect)
+        return plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A compiled statement: where each value goes, and how values and columns are converted."""
+
+    sql: str
+    constants: Mapping[str, Any]
+    order: tuple[str, ...] | None  # None: the driver takes values by name
+    to_driver: tuple[tuple[str, Convert], ...]
+    from_driver: tuple[tuple[int, Convert], ...]
+    row: Callable[[Iterable[Any]], Any]
+
+    def bind(self, values: Mapping[str, Any]) -> Any:
+        """Return the values as the driver takes them."""
+        bound = {**self.constants, **values}
+        for name, convert in self.to_driver:
+            bound[name] = convert(bound[name])
+        return bound if self.order is None else tuple([bound[name] for name in self.order])
+
+    def read(self, row: Any) -> Any:
+        """Return a row of the driver with its columns converted."""
+        if not self.from_driver:
+            return self.row(row)
+        columns = list(row)
+        for place, convert in self.from_driver:
+            columns[place] = convert(columns[place])
+        return self.row(columns)
+
+
+def _compile(statement: Select[Any] | Insert | Update, dialect: Dialect) -> _Plan:
+    compiled = statement.compile(dialect=dialect)
+    binds = compiled.binds
+    columns = list(statement.selected_columns) if isinstance(statement, Select) else []
+    made = ((name, _to_driver(bind.type, dialect)) for name, bind in binds.items())
+    read = ((place, _from_driver(column.type, dialect)) for place, column in enumerate(columns))
+    order = compiled.positiontup
+    row: Any = namedtuple("Row", [column.name for column in columns], rename=True)  # type: ignore[misc]
+    return _Plan(
+        sql=str(compiled),
+        constants={name: bind.effective_value for name, bind in binds.items() if not bind.required},
+        order=tuple(order) if order is not None else None,
+        to_driver=tuple((name, convert) for name, convert in made if convert is not None),
+        from_driver=tuple((place, convert) for place, convert in read if convert is not None),
+        row=row._make,
+    )
+
+
+def _to_driver(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _from_driver(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:
+    return kind.dialect_impl(dialect).result_processor(dialect, None)
+
+
+def _wrapped(connection: Connection, sql: str, fault: Exception) -> BaseException:
+    """Return the driver's fault as SQLAlchemy's, having given up a connection that is gone."""
+    dialect = connection.dialect
+    is_gone = dialect.is_disconnect(fault, connection.connection, None)  # type: ignore[arg-type]
+    if is_gone:
+        connection.invalidate(fault)
+    return DBAPIError.instance(
+        sql,
+        None,
+        fault,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=is_gone,
+        dialect=dialect,
+    )
