@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
-from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.audit.events import AuditEvent
@@ -13,7 +13,22 @@ from broker.audit.models import AuditHead, AuditRecord
 from broker.audit.personal import seal_personal
 from broker.audit.redaction import canonical, clean_data, clean_text
 from broker.kernel.context import CallContext
+from broker.kernel.prepared import Prepared
 from broker.kernel.sealing import Sealer
+
+_EVENTS = cast(Table, AuditRecord.__table__)
+_HEADS = cast(Table, AuditHead.__table__)
+_INSERT = Prepared(insert(_EVENTS))
+_LOCK_HEAD = Prepared(
+    select(_HEADS.c.seq, _HEADS.c.hash)
+    .where(_HEADS.c.tenant_id == bindparam("tenant"), _HEADS.c.writer == bindparam("of_writer"))
+    .with_for_update()
+)
+_MOVE_HEAD = Prepared(
+    update(_HEADS)
+    .where(_HEADS.c.tenant_id == bindparam("of_tenant"), _HEADS.c.writer == bindparam("of_writer"))
+    .values(seq=bindparam("to_seq"), hash=bindparam("to_hash"))
+)
 
 Outcome = Literal["ok", "refused"]
 ActorKind = Literal["user", "agent", "client", "admin", "operator", "system"]
@@ -170,11 +185,9 @@ def append_many(connection: Connection, entries: Sequence[AuditEntry]) -> None:
         row = _row(entry, heads[key])
         heads[key] = Head(row["seq"], row["hash"])
         rows.append(row)
-    connection.execute(insert(AuditRecord), rows)
-    connection.execute(
-        update(AuditHead.__table__)  # type: ignore[arg-type]
-        .where(AuditHead.tenant_id == bindparam("of_tenant"), AuditHead.writer == bindparam("of_writer"))
-        .values(seq=bindparam("to_seq"), hash=bindparam("to_hash")),
+    _INSERT.run_many(connection, rows)
+    _MOVE_HEAD.run_many(
+        connection,
         [
             {"of_tenant": tenant_id, "of_writer": writer, "to_seq": head.seq, "to_hash": head.hash}
             for (tenant_id, writer), head in heads.items()
@@ -218,13 +231,11 @@ def _lock_heads(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict
 
 
 def _select_heads(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Head]:
-    rows = connection.execute(
-        select(AuditHead.tenant_id, AuditHead.writer, AuditHead.seq, AuditHead.hash)
-        .where(tuple_(AuditHead.tenant_id, AuditHead.writer).in_(keys))
-        .order_by(AuditHead.tenant_id, AuditHead.writer)
-        .with_for_update()
-    )
-    return {(row.tenant_id, row.writer): Head(row.seq, row.hash) for row in rows}
+    return {
+        (tenant_id, writer): Head(row.seq, row.hash)
+        for tenant_id, writer in keys
+        for row in _LOCK_HEAD.rows(connection, {"tenant": tenant_id, "of_writer": writer})
+    }
 
 
 def _agent_id(actor: ActorRef | None, chain: Sequence[ChainMember], target_id: str) -> str:

@@ -2,13 +2,29 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, bindparam, select
 
 from broker.directory.models import GroupMapping, GroupSnapshot, Role
+from broker.kernel.prepared import Prepared
 from broker.kernel.runtime import Runtime
 from broker.policy.roles import GroupFact, MappingRule, roles_of
 from broker.tenants.snapshot import get_tenant
+
+_GROUPS = cast(Table, GroupSnapshot.__table__)
+_SELECT_GROUPS = Prepared(
+    select(
+        _GROUPS.c.connection_id,
+        _GROUPS.c.groups,
+        _GROUPS.c.state,
+        _GROUPS.c.source,
+        _GROUPS.c.fetched_at,
+        _GROUPS.c.complete_groups,
+    )
+    .where(_GROUPS.c.tenant_id == bindparam("tenant"), _GROUPS.c.user_id == bindparam("of_user"))
+    .order_by(_GROUPS.c.fetched_at)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +95,7 @@ def live_roles(connection: Connection, rt: Runtime, tenant_id: str, user_id: str
     """
     book = load_roles(rt, tenant_id)
     tenant = get_tenant(rt, tenant_id)
-    rows = connection.execute(
-        select(
-            GroupSnapshot.connection_id,
-            GroupSnapshot.groups,
-            GroupSnapshot.state,
-            GroupSnapshot.source,
-            GroupSnapshot.fetched_at,
-            GroupSnapshot.complete_groups,
-        )
-        .where(GroupSnapshot.tenant_id == tenant_id, GroupSnapshot.user_id == user_id)
-        .order_by(GroupSnapshot.fetched_at)
-    )
+    rows = _SELECT_GROUPS.rows(connection, {"tenant": tenant_id, "of_user": user_id})
     roles: set[str] = set()
     states: list[str] = []
     sources: list[str] = []

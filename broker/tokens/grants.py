@@ -9,12 +9,13 @@ from sqlalchemy import Connection, Table, bindparam, insert, select
 from broker.directory.models import User
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.ids import new_id
+from broker.kernel.prepared import Prepared
 from broker.tokens import models
 
 _TABLE = cast(Table, models.Grant.__table__)
 _USERS = cast(Table, User.__table__)
 
-_SELECT = (
+_GRANT = (
     select(_TABLE, _USERS.c.state.label("user_state"), _USERS.c.cutoff_at.label("user_cutoff_at"))
     .select_from(
         _TABLE.outerjoin(
@@ -23,9 +24,10 @@ _SELECT = (
     )
     .where(_TABLE.c.tenant_id == bindparam("tenant"), _TABLE.c.id == bindparam("grant"))
 )
-_SELECT_HELD = _SELECT.with_for_update(read=True, of=_TABLE)
+_SELECT = Prepared(_GRANT)
+_SELECT_HELD = Prepared(_GRANT.with_for_update(read=True, of=_TABLE))
 _INSERT = insert(_TABLE)
-_FIND_STANDING = (
+_FIND_STANDING = Prepared(
     select(_TABLE.c.id)
     .where(
         _TABLE.c.tenant_id == bindparam("tenant"),
@@ -120,9 +122,10 @@ def load_grant(connection: Connection, tenant_id: str, grant_id: str, *, is_held
     not see it yet walks over its tree.
     """
     statement = _SELECT_HELD if is_held else _SELECT
-    row = connection.execute(statement, {"tenant": tenant_id, "grant": grant_id}).first()
-    if row is None:
+    found = statement.rows(connection, {"tenant": tenant_id, "grant": grant_id})
+    if not found:
         raise Refusal(ErrorCode.INVALID_GRANT, "The permission no longer exists.", reason="grant_gone")
+    row = found[0]
     return GrantView(
         id=row.id,
         user_id=row.user_id,
@@ -160,16 +163,20 @@ def standing_grant_id(
 
     It stands for the client itself, so that one row can end all of them. ``expires_at`` counts for a new one.
     """
-    found = connection.execute(
-        _FIND_STANDING, {"tenant": tenant_id, "client": client_id, "after": now + _STANDING_MARGIN_SECONDS}
-    ).scalar()
-    return found or open_grant(
-        connection,
-        tenant_id=tenant_id,
-        client_id=client_id,
-        agent_id=agent_id,
-        resources=resources,
-        scopes=scopes,
-        now=now,
-        expires_at=expires_at,
+    found = _FIND_STANDING.rows(
+        connection, {"tenant": tenant_id, "client": client_id, "after": now + _STANDING_MARGIN_SECONDS}
+    )
+    return (
+        found[0].id
+        if found
+        else open_grant(
+            connection,
+            tenant_id=tenant_id,
+            client_id=client_id,
+            agent_id=agent_id,
+            resources=resources,
+            scopes=scopes,
+            now=now,
+            expires_at=expires_at,
+        )
     )

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Table, insert
 
 from broker.kernel.group_commit import Transaction
 from broker.kernel.ids import new_id
+from broker.kernel.prepared import Prepared
 from broker.kernel.runtime import Runtime
 from broker.policy.values import Chain
 from broker.tenants.snapshot import TenantSnapshot
@@ -15,7 +16,7 @@ from broker.tokens import models
 from broker.tokens.keys import signing_key
 from broker.tokens.signing import ACCESS_TOKEN_TYP, sign_jwt
 
-_INSERT = insert(cast(Table, models.IssuedToken.__table__))
+_INSERT = Prepared(insert(cast(Table, models.IssuedToken.__table__)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ def issue_access_token(
 
 def insert_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Write the rows of all tokens of a shared transaction in one statement."""
-    connection.execute(_INSERT, rows)
+    _INSERT.run_many(connection, rows)
 
 
 def _claims(tenant: TenantSnapshot, draft: TokenDraft, jti: str, path: str, now: int) -> dict[str, Any]:

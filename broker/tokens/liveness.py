@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, Table, bindparam, select
+from sqlalchemy import Connection, Table, bindparam, or_, select
 
 from broker.agents.snapshot import AgentsSnapshot, AgentView, ClientView
 from broker.directory.models import User
+from broker.kernel.prepared import Prepared
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens import models
 from broker.tokens.grants import GrantView
@@ -16,7 +17,7 @@ _TOKENS = cast(Table, models.IssuedToken.__table__)
 _GRANTS = cast(Table, models.Grant.__table__)
 _USERS = cast(Table, User.__table__)
 
-_SELECT = (
+_WITH_OWNERS = (
     select(
         _TOKENS,
         _GRANTS.c.ended_at.label("grant_ended_at"),
@@ -31,9 +32,14 @@ _SELECT = (
             _GRANTS, (_GRANTS.c.id == _TOKENS.c.grant_id) & (_GRANTS.c.tenant_id == _TOKENS.c.tenant_id)
         ).outerjoin(_USERS, (_USERS.c.id == _TOKENS.c.user_id) & (_USERS.c.tenant_id == _TOKENS.c.tenant_id))
     )
-    .where(_TOKENS.c.tenant_id == bindparam("tenant"), _TOKENS.c.jti.in_(bindparam("jtis", expanding=True)))
+    .where(_TOKENS.c.tenant_id == bindparam("tenant"))
 )
-_SELECT_HELD = _SELECT.with_for_update(read=True, of=_GRANTS)
+# An exchange looks at a subject and perhaps an actor; pages look at many.
+_PAIR = _WITH_OWNERS.where(or_(_TOKENS.c.jti == bindparam("one"), _TOKENS.c.jti == bindparam("two")))
+_SELECT_PAIR = Prepared(_PAIR)
+_SELECT_PAIR_HELD = Prepared(_PAIR.with_for_update(read=True, of=_GRANTS))
+_SELECT_MANY = _WITH_OWNERS.where(_TOKENS.c.jti.in_(bindparam("jtis", expanding=True)))
+_SELECT_MANY_HELD = _SELECT_MANY.with_for_update(read=True, of=_GRANTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,14 @@ def load_token_rows(
     new token will hang on. Without this: on PostgreSQL a child could be inserted while a revocation that
     does not see it yet walks over its tree.
     """
-    statement = _SELECT_HELD if is_held else _SELECT
-    rows = connection.execute(statement, {"tenant": tenant_id, "jtis": list(jtis)})
+    wanted = list(jtis)
+    rows: Iterable[Any]
+    if 1 <= len(wanted) <= 2:
+        pair = _SELECT_PAIR_HELD if is_held else _SELECT_PAIR
+        rows = pair.rows(connection, {"tenant": tenant_id, "one": wanted[0], "two": wanted[-1]})
+    else:
+        many = _SELECT_MANY_HELD if is_held else _SELECT_MANY
+        rows = connection.execute(many, {"tenant": tenant_id, "jtis": wanted})
     return {row.jti: _token_row(row) for row in rows}
 
 
@@ -182,7 +194,7 @@ def _first(faults: Iterator[str]) -> str | None:
     return next(faults, None)
 
 
-def _token_row(row: Row[Any]) -> TokenRow:
+def _token_row(row: Any) -> TokenRow:
     return TokenRow(
         jti=row.jti,
         parent_jti=row.parent_jti,

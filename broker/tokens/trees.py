@@ -6,21 +6,24 @@ from typing import cast
 from sqlalchemy import Table, bindparam, case, func, select
 
 from broker.kernel.group_commit import Transaction
+from broker.kernel.prepared import Prepared
 from broker.tokens import models
 from broker.tokens.issuing import insert_rows
 
 _TABLE = cast(Table, models.IssuedToken.__table__)
 
 # A tree is a range of paths, and the limit keeps it small: the count reads at most that many rows.
-_COUNT = select(
-    func.count(),
-    func.coalesce(func.sum(case((_TABLE.c.parent_jti == bindparam("parent"), 1), else_=0)), 0),
-).where(
-    _TABLE.c.tenant_id == bindparam("tenant"),
-    _TABLE.c.path >= bindparam("first"),
-    _TABLE.c.path < bindparam("beyond"),
-    _TABLE.c.ended_at.is_(None),
-    _TABLE.c.expires_at > bindparam("at"),
+_COUNT = Prepared(
+    select(
+        func.count(),
+        func.coalesce(func.sum(case((_TABLE.c.parent_jti == bindparam("parent"), 1), else_=0)), 0),
+    ).where(
+        _TABLE.c.tenant_id == bindparam("tenant"),
+        _TABLE.c.path >= bindparam("first"),
+        _TABLE.c.path < bindparam("beyond"),
+        _TABLE.c.ended_at.is_(None),
+        _TABLE.c.expires_at > bindparam("at"),
+    )
 )
 
 
@@ -45,7 +48,7 @@ def count_tree(tx: Transaction, tenant_id: str, path: str, parent_jti: str, now:
         "parent": parent_jti,
         "at": now,
     }
-    tokens, children = tx.connection.execute(_COUNT, values).one()
+    ((tokens, children),) = _COUNT.rows(tx.connection, values)
     waiting = [
         row
         for row in tx.deferred(insert_rows)
