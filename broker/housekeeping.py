@@ -11,7 +11,8 @@ from broker.kernel.database import Base
 from broker.kernel.jobs import ExpiringTable, Periodic, Sweeper
 from broker.kernel.models import ReplayMark
 from broker.kernel.runtime import Runtime
-from broker.scim.models import ScimRequest
+from broker.scim.access import end_silent_links
+from broker.scim.models import ScimRequest, ScimToken
 from broker.tokens.models import (
     AuthorizationCode,
     BrowserSession,
@@ -23,6 +24,7 @@ from broker.tokens.models import (
 
 _DAY = 86_400
 CHECKPOINT_SECONDS = 300.0
+PROVISIONING_SECONDS = 300.0
 
 
 def _expiring(model: type[Base], keep_seconds: int = 0) -> ExpiringTable:
@@ -40,6 +42,7 @@ EXPIRING = (
     _expiring(OneTimeLink, _DAY),
     # A week of what providers asked; the expiry is a week after the request.
     _expiring(ScimRequest),
+    _expiring(ScimToken, 30 * _DAY),
     _expiring(BrowserSession, _DAY),
     # People see for a month what their agents did. Tokens go before the grants that they hang on.
     _expiring(IssuedToken, 30 * _DAY),
@@ -53,5 +56,8 @@ def housekeeping(rt: Runtime) -> tuple[Periodic, ...]:
     checkpointer = Checkpointer(rt)
     return (
         Sweeper(rt, EXPIRING),
+        Periodic(
+            "provisioning", lambda: {"ended": end_silent_links(rt, rt.clock.now())}, PROVISIONING_SECONDS
+        ),
         Periodic("checkpoint", lambda: {"checkpoints": checkpointer.run(rt.clock.now())}, CHECKPOINT_SECONDS),
     )

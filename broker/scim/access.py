@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -131,10 +131,35 @@ def revoke_token(
     session.flush()
     others = list_tokens(session, tenant.id, row.connection_id)
     if not any(one.is_live(ctx.now) for one in others):
-        # Without this: groups that nobody updates any more would outweigh what each sign-in tells.
-        release_groups(session.connection(), tenant.id, row.connection_id)
+        _end_link(session.connection(), tenant.id, row.connection_id)
     _write_down(session, rt, ctx, tenant.id, AuditEvent.SCIM_TOKEN_REVOKED, actor, row)
     return True
+
+
+def end_silent_links(rt: Runtime, now: int) -> int:
+    """End the provisioning of connections whose last token has expired; returns how many there were.
+
+    Looks at the connections that provision, of all tenants, and never at their people.
+    """
+    with rt.database.core_write() as connection:
+        live = exists().where(
+            ScimToken.tenant_id == ScimLink.tenant_id,
+            ScimToken.connection_id == ScimLink.connection_id,
+            ScimToken.revoked_at.is_(None),
+            ScimToken.expires_at > now,
+        )
+        silent = connection.execute(select(ScimLink.tenant_id, ScimLink.connection_id).where(~live)).all()
+        for tenant_id, connection_id in silent:
+            _end_link(connection, tenant_id, connection_id)
+    return len(silent)
+
+
+def _end_link(connection: Connection, tenant_id: str, connection_id: str) -> None:
+    # Without this: groups that nobody updates any more would outweigh what each sign-in tells.
+    release_groups(connection, tenant_id, connection_id)
+    connection.execute(
+        delete(ScimLink).where(ScimLink.tenant_id == tenant_id, ScimLink.connection_id == connection_id)
+    )
 
 
 def list_tokens(session: Session, tenant_id: str, connection_id: str = "") -> list[TokenView]:

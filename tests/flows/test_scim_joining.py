@@ -5,7 +5,7 @@ import pytest
 from broker.directory.provisioning import bind, find_provisioned
 from broker.directory.roles import live_roles
 from broker.kernel.errors import Refusal
-from broker.scim.access import revoke_token
+from broker.scim.access import end_silent_links, revoke_token
 from tests.builders.oauth import Scene
 from tests.builders.provisioning import OPERATOR, Provider
 
@@ -54,6 +54,19 @@ def test_pushed_groups_stand_whatever_the_sign_in_tells(scene: Scene, okta: Prov
     # When the last token is revoked nobody pushes any more, and the next sign-in tells.
     with okta.rt.database.write(scene.tenant.id) as session:
         revoke_token(session, okta.rt, scene.world.ctx, scene.tenant, okta.token.view.id, OPERATOR)
+    scene.world.user(scene.tenant, scene.okta, "maya", groups=["support"])
+    assert roles(scene, scene.maya) == (["support.agent"], "complete", "token")
+
+
+def test_when_the_last_token_has_expired_the_sign_in_tells_again(scene: Scene, okta: Provider):
+    maya = okta.user("maya", externalId="maya").id
+    okta.group("others", maya)
+    assert end_silent_links(okta.rt, scene.world.now) == 0
+    scene.world.user(scene.tenant, scene.okta, "maya", groups=["support"])
+    assert roles(scene, scene.maya) == ([], "complete", "scim")
+    scene.world.clock.advance(30 * 86_400)
+    assert end_silent_links(okta.rt, scene.world.now) == 1
+    assert end_silent_links(okta.rt, scene.world.now) == 0
     scene.world.user(scene.tenant, scene.okta, "maya", groups=["support"])
     assert roles(scene, scene.maya) == (["support.agent"], "complete", "token")
 
