@@ -93,7 +93,7 @@ class SamlConfig(BaseModel):
         default=10,
         ge=1,
         le=75,
-        title="Longest confirmation",
+        title="Longest confirmation in minutes",
         description="Minutes that a subject confirmation may lie ahead. Microsoft Entra needs more than 10.",
     )
 

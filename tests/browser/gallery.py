@@ -10,6 +10,8 @@ from tests.browser.visitor import DESKTOP, PHONE, Scheme, Visitor
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 MOST_STOPS = 40
+TABLET = (768, 1024)
+"""Checked like the others; no picture is kept."""
 _LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")
 
 # The ring of the element that has the focus, as sum of its outline's width and its shadow.
@@ -51,13 +53,13 @@ class Gallery:
     def check(self, name: str, *, is_kept: bool = False) -> None:
         """Check the page that is shown in every theme and size, and keep pictures if wanted."""
         page = self._visitor.page
-        for width, height in (PHONE, DESKTOP):
+        for width, height in (PHONE, TABLET, DESKTOP):
             page.set_viewport_size({"width": width, "height": height})
             for scheme in SCHEMES:
                 page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 where = f"{name}-{scheme}-{width}"
                 self.problems += [f"{where}: {problem}" for problem in page.evaluate(_LOOK)]
-                if is_kept:
+                if is_kept and width != TABLET[0]:
                     page.screenshot(path=self._folder / f"{where}.png", full_page=True)
         self._look_at_focus(page, name)
         page.emulate_media(color_scheme="light", reduced_motion="reduce")

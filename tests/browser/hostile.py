@@ -57,22 +57,22 @@ def hire_hostile_people(world: World) -> list[str]:
     return [f"hostile-{index}" for index in range(len(PAYLOADS))]
 
 
-def rename_everything(world: World) -> None:
-    """Call the tenant, agents, owners, clients, resources, scopes and connections like an attack."""
+def rename_everything(world: World, name: str = EVERY_KIND) -> None:
+    """Give the tenant, agents, owners, clients, resources, scopes and connections that name."""
     rt, tenant_id = world.broker.runtime, world.broker.tenant.id
     with rt.database.unscoped(write=True) as session:
-        session.get_one(Tenant, tenant_id).name = EVERY_KIND
+        session.get_one(Tenant, tenant_id).name = name
     with rt.database.write(tenant_id) as session:
         for agent in session.scalars(select(Agent)):
-            agent.name = f"{agent.slug} {EVERY_KIND}"[:100]
-            agent.description, agent.owner_name = EVERY_KIND, EVERY_KIND
+            agent.name = f"{agent.slug} {name}"[:100]
+            agent.description, agent.owner_name = name, name
         for client in session.scalars(select(Client)):
-            client.name = EVERY_KIND
+            client.name = name
         for resource in session.scalars(select(Resource)):
-            resource.name = EVERY_KIND
+            resource.name = name
             resource.scopes = {
-                name: {**about, "description": EVERY_KIND} for name, about in resource.scopes.items()
+                scope: {**about, "description": name} for scope, about in resource.scopes.items()
             }
         for connection in session.scalars(select(Connection)):
-            connection.name = f"{connection.slug} {EVERY_KIND}"
+            connection.name = f"{connection.slug} {name}"
         bump(session.connection(), tenant_id)

@@ -9,6 +9,7 @@ from broker.demo.journey import Journey
 from broker.demo.person_browser import PersonBrowser
 from broker.demo.world import World
 from tests.browser.gallery import Gallery
+from tests.browser.hostile import rename_everything
 from tests.browser.visitor import Visitor
 from tests.browser.walks import (
     allow,
@@ -29,7 +30,7 @@ def gallery(visitor: Visitor) -> Iterator[Gallery]:
     """The pictures of the visitor's pages; nothing may be wrong with any."""
     pictures = Gallery(visitor)
     yield pictures
-    assert pictures.problems == []
+    assert not pictures.problems, "\n".join(pictures.problems)
 
 
 def test_the_way_of_an_employee(new_world: World, visitor: Visitor, gallery: Gallery) -> None:
@@ -198,6 +199,36 @@ def test_the_kill_switch(new_world: World, visitor: Visitor, gallery: Gallery) -
     gallery.take("admin-agent-killed")
     visitor.open(f"{new_world.tenant_url}/admin")
     gallery.take("admin-overview-after-kill")
+
+
+LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
+
+
+def test_long_names_stay_on_the_page(new_world: World, visitor: Visitor, gallery: Gallery) -> None:
+    maya = new_world.providers.okta.people["maya"]
+    maya.given_name, maya.groups = LONG, [LONG, *maya.groups, *(f"group-{number}" for number in range(60))]
+    populate(new_world)
+    rename_everything(new_world, LONG)
+    tenant = new_world.tenant_url
+    visitor.open(new_world.story.begin())
+    gallery.take("long-sign-in")
+    visitor.page.locator("a.connection-button").last.click()
+    pick(visitor, "ines")
+    visitor.page.wait_for_url("**/consent/**")
+    gallery.take("long-consent")
+    visitor.press("Allow")
+    visitor.arrives_at(f"{new_world.console_url}/")
+    gallery.check("long-console")
+    visitor.open(f"{tenant}/me/agents")
+    gallery.take("long-my-agents")
+    for page in ("", "/agents", "/people", "/roles", "/resources", "/connections", "/audit"):
+        visitor.open(f"{tenant}/admin{page}")
+        gallery.take(f"long-admin{page.replace('/', '-')}")
+    visitor.open(f"{tenant}/admin/agents/{new_world.agent_ids['planner']}")
+    gallery.take("long-admin-agent")
+    visitor.open(f"{tenant}/admin/people?q={LONG[:20]}")
+    visitor.page.locator("main tbody a").first.click()
+    gallery.take("long-admin-person")
 
 
 def test_twin_the_checks_find_what_is_wrong(chromium: Browser) -> None:
