@@ -9,7 +9,7 @@ from tests.browser.visitor import DESKTOP, PHONE, Scheme, Visitor
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-MOST_STOPS = 40
+MOST_STOPS = 24
 TABLET = (768, 1024)
 """Checked like the others; no picture is kept."""
 _LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")

@@ -211,24 +211,24 @@ def test_long_names_stay_on_the_page(new_world: World, visitor: Visitor, gallery
     rename_everything(new_world, LONG)
     tenant = new_world.tenant_url
     visitor.open(new_world.story.begin())
-    gallery.take("long-sign-in")
+    gallery.check("long-sign-in")
     visitor.page.locator("a.connection-button").last.click()
     pick(visitor, "ines")
     visitor.page.wait_for_url("**/consent/**")
-    gallery.take("long-consent")
+    gallery.check("long-consent")
     visitor.press("Allow")
     visitor.arrives_at(f"{new_world.console_url}/")
     gallery.check("long-console")
     visitor.open(f"{tenant}/me/agents")
-    gallery.take("long-my-agents")
+    gallery.check("long-my-agents")
     for page in ("", "/agents", "/people", "/roles", "/resources", "/connections", "/audit"):
         visitor.open(f"{tenant}/admin{page}")
-        gallery.take(f"long-admin{page.replace('/', '-')}")
+        gallery.check(f"long-admin{page.replace('/', '-')}")
     visitor.open(f"{tenant}/admin/agents/{new_world.agent_ids['planner']}")
-    gallery.take("long-admin-agent")
+    gallery.check("long-admin-agent")
     visitor.open(f"{tenant}/admin/people?q={LONG[:20]}")
     visitor.page.locator("main tbody a").first.click()
-    gallery.take("long-admin-person")
+    gallery.check("long-admin-person")
 
 
 def test_twin_the_checks_find_what_is_wrong(chromium: Browser) -> None:
