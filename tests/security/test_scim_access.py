@@ -143,6 +143,15 @@ def test_c03_a_crafted_filter_finds_nobody_else(scene: Scene, okta: Provider, sc
     assert okta.find("Users", 'userName eq "maya"').names == ["maya"]
 
 
+def test_c03_a_filter_has_an_honest_length(okta: Provider):
+    okta.user("maya")
+    terms = ['userName eq "maya"', *['userName eq "nobody"'] * 60]
+    for text in (" or ".join(terms), "(" * 21 + terms[0] + ")" * 21):
+        refused = okta.find("Users", text)
+        assert (refused.status, refused.scim_type) == (400, "invalidFilter")
+    assert okta.find("Users", " or ".join(terms[:20])).names == ["maya"]
+
+
 def test_c03_paths_and_operations_are_bounded(okta: Provider):
     maya = okta.user("maya").id
     long_path = 'emails[type eq "' + "a" * 1_000 + '"].value'

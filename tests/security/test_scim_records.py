@@ -227,6 +227,15 @@ def test_c10_an_address_recognises_nobody(scene: Scene, okta: Provider, pushed: 
     assert user_of(okta, okta.user("maya", externalId="maya").id) == scene.maya
 
 
+def test_c09_two_people_under_one_key_are_not_guessed_between(scene: Scene, okta: Provider):
+    # A connection that serves two issuers: both know a subject of this name.
+    one = scene.world.user(scene.tenant, scene.okta, "same", issuer="https://idp.example/one")
+    two = scene.world.user(scene.tenant, scene.okta, "same", issuer="https://idp.example/two")
+    assert one != two
+    assert user_of(okta, okta.user("same", externalId="same").id) is None
+    assert user_of(okta, okta.user("maya", externalId="maya").id) == scene.maya
+
+
 def test_c10_where_the_admin_says_that_the_key_means_nothing_nobody_is_recognised(scene: Scene):
     cautious = Provider(scene.world, scene.tenant, scene.okta, matching="manual")
     assert user_of(cautious, cautious.user("maya", externalId="maya").id) is None
