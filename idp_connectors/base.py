@@ -3,6 +3,7 @@
 Nothing here knows Flask, a database or a tenant. The caller injects time, HTTP, single use and a cache.
 """
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -21,15 +22,22 @@ __all__ = [
     "ConnectorError",
     "ConnectorErrorCode",
     "Deps",
+    "Dial",
     "EmailVerifiedBy",
     "Group",
+    "GroupAnswer",
     "GroupKind",
+    "GroupLookup",
     "GroupsState",
     "HttpClient",
     "InteractiveLogin",
     "LoginRequest",
+    "LooksUpGroups",
     "MemoryCache",
+    "PasswordLogin",
+    "PersonState",
     "PublishesMetadata",
+    "SignsInByPassword",
     "Spend",
     "VerifiedIdentity",
     "load_config",
@@ -39,11 +47,18 @@ __all__ = [
 GroupKind = Literal["name", "id", "email", "dn", "path"]
 GroupsState = Literal["complete", "truncated", "overage", "absent", "error"]
 EmailVerifiedBy = Literal["idp_verified_domain", "idp_asserted", "none"]
+PersonState = Literal["active", "inactive", "not_found", "unknown"]
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 Spend = Callable[[str, str, int], bool]
 """`spend(kind, key, expires_at) -> bool`: True exactly once per (kind, key) until `expires_at`."""
+
+Dial = Callable[[str, int, float], socket.socket]
+"""`dial(host, port, timeout_seconds) -> socket`: the guarded way to servers that do not speak HTTP.
+
+It enforces where such servers may be; raises OSError.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,22 @@ class Callback:
     entity_id: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupAnswer:
+    """The groups of one person at one moment, as one source tells them.
+
+    Only `state` "complete" says that `groups` are all; after a failure it is "error", whatever the list
+    holds. `person` says what became of the account itself; `problem` is for administrators and logs.
+    """
+
+    groups: tuple[Group, ...]
+    state: GroupsState
+    source: str
+    fetched_at: int
+    person: PersonState = "unknown"
+    problem: str = ""
+
+
 class HttpClient(Protocol):
     """The guarded way out: the broker's egress satisfies it as it is."""
 
@@ -137,12 +168,16 @@ class HttpClient(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
-    """Everything that a connector needs from outside: time (epoch seconds), HTTP, single use, a cache."""
+    """Everything that a connector needs from outside: time (epoch seconds), HTTP, single use, a cache.
+
+    Without `dial` a connector reaches no server that does not speak HTTP.
+    """
 
     now: int
     http: HttpClient
     spend: Spend
     cache: Cache
+    dial: Dial | None = None
 
 
 class InteractiveLogin(Protocol):
@@ -153,6 +188,39 @@ class InteractiveLogin(Protocol):
 
     def complete(self, callback: Callback, deps: Deps) -> VerifiedIdentity:
         """Return who signed in, verified in full; raises ConnectorError."""
+
+
+class PasswordLogin(Protocol):
+    """Signs a person in with a user name and a password that the broker's own page took."""
+
+    def verify(self, username: str, password: str, deps: Deps) -> VerifiedIdentity:
+        """Return whose password this is; raises ConnectorError, with one sentence for every wrong guess."""
+
+
+class GroupLookup(Protocol):
+    """Tells a person's groups at any time, not only while they sign in."""
+
+    def lookup(self, key: str, deps: Deps, *, by: Literal["subject", "username"] = "subject") -> GroupAnswer:
+        """Return the groups of the person whose stable subject, or user name, is `key`.
+
+        A source that fails is an answer with state "error", never an exception and never an empty truth.
+        """
+
+
+@runtime_checkable
+class SignsInByPassword(Protocol):
+    """Is implemented by connectors that can check a password."""
+
+    def password_login(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> PasswordLogin:
+        """Return the password check for stored `config` and opened `secrets`; raises ConnectorError."""
+
+
+@runtime_checkable
+class LooksUpGroups(Protocol):
+    """Is implemented by connectors that can be asked for groups between sign-ins."""
+
+    def group_lookup(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> GroupLookup:
+        """Return the group lookup for stored `config` and opened `secrets`; raises ConnectorError."""
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from idp_connectors.base import Connector
 ENTRY_POINT_GROUP = "idp_connectors"
 
 BUILT_IN = {
+    "ldap": "idp_connectors.ldap:LdapConnector",
     "oidc": "idp_connectors.oidc:OidcConnector",
     "saml": "idp_connectors.saml:SamlConnector",
 }
