@@ -4,6 +4,7 @@ ldap3 left to itself follows referrals with the password, accepts any certificat
 and stores whatever length the far side announces; here it only encodes requests and decodes answers.
 """
 
+import math
 import select
 import socket
 import ssl
@@ -21,7 +22,6 @@ from idp_connectors.base import Dial
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.ldap.names import is_within
 
-CONNECT_SECONDS = 3.0
 STEP_SECONDS = 5.0
 MAX_MESSAGE_BYTES = 1_048_576
 MAX_ANSWER_BYTES = 8 * MAX_MESSAGE_BYTES
@@ -48,7 +48,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
 
-    def step(self, at_most: float = STEP_SECONDS) -> float:
+    def step(self, at_most: float) -> float:
         """Return when the step that begins now must end (monotonic seconds); raises OutOfTime."""
         now = time.monotonic()
         if now >= self._ends:
@@ -121,7 +121,7 @@ class Session:
         )
         self._wire = _BoundedStrategy(self._connection)
         _take_over(self._connection, self._wire)
-        self._step(deadline, lambda: self._open(dial, port, context, is_ldaps=is_ldaps), CONNECT_SECONDS)
+        self._step(deadline, lambda: self._open(dial, port, context, is_ldaps=is_ldaps))
 
     def _open(self, dial: Dial, port: int, context: ssl.SSLContext, *, is_ldaps: bool) -> None:
         self._wire.connect(dial(self.host, port, self._wire.remaining()))
@@ -172,7 +172,7 @@ class Session:
                 dereference_aliases=DEREF_NEVER,
                 attributes=list(attributes),
                 size_limit=size_limit,
-                time_limit=int(STEP_SECONDS),
+                time_limit=math.ceil(STEP_SECONDS),
                 paged_size=page_size,
                 paged_cookie=cookie or None,
             ),
@@ -207,9 +207,9 @@ class Session:
         """End the connection without a word; there is nothing to say to a server that may hang."""
         self._wire.close()
 
-    def _step(self, deadline: Deadline, act: Callable[[], Value], at_most: float = STEP_SECONDS) -> Value:
+    def _step(self, deadline: Deadline, act: Callable[[], Value]) -> Value:
         """Run one exchange; whatever goes wrong in it ends the connection and is a ConnectorError."""
-        self._wire.begin(deadline.step(at_most))
+        self._wire.begin(deadline.step(STEP_SECONDS))
         try:
             answer = act()
         except ssl.SSLCertVerificationError as error:
