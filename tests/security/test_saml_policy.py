@@ -93,7 +93,7 @@ def test_the_valid_twin_signs_in():
 
 @pytest.mark.parametrize("url", [None, *FOREIGN_URLS])
 def test_s35_another_recipient_is_refused(url: str | None):
-    assert_refused(bent(CONFIRMATION, "Recipient", url), Code.RECIPIENT_MISMATCH, Code.SIGNATURE_INVALID)
+    assert_refused(bent(CONFIRMATION, "Recipient", url), Code.RECIPIENT_MISMATCH)
 
 
 @pytest.mark.parametrize("url", FOREIGN_URLS)
@@ -111,7 +111,7 @@ def test_s35_a_signed_response_must_name_its_destination():
 @pytest.mark.parametrize("value", [None, "", "_other"], ids=["missing", "empty", "foreign"])
 def test_s33_the_signed_confirmation_must_answer_the_pending_request(value: str | None):
     idp = bent(CONFIRMATION, "InResponseTo", value)
-    assert_refused(idp, Code.REQUEST_MISMATCH, Code.SIGNATURE_INVALID)
+    assert_refused(idp, Code.REQUEST_MISMATCH)
 
 
 def test_s33_neither_side_answering_a_request_is_refused():
@@ -160,7 +160,7 @@ def test_s33_an_answer_for_another_browsers_request_is_refused():
     ],
 )
 def test_s36_another_audience_is_refused(idp: SamlIdentityProvider):
-    assert_refused(idp, Code.AUDIENCE_MISMATCH, Code.SIGNATURE_INVALID)
+    assert_refused(idp, Code.AUDIENCE_MISMATCH)
 
 
 @pytest.mark.parametrize("second", [ENTITY_ID, "https://other.example"], ids=["ours", "other"])
@@ -208,8 +208,7 @@ def test_s36_two_restrictions_are_refused(second: str):
     ],
 )
 def test_s37_times_that_do_not_fit_are_refused(path: str, name: str, value: str | None, code: Code):
-    # Where the library has an opinion of its own it may speak first; either way nobody signs in.
-    assert_refused(bent(path, name, value), code, Code.SIGNATURE_INVALID)
+    assert_refused(bent(path, name, value), code)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +234,7 @@ def test_a_longer_confirmation_is_a_setting_of_the_connection():
 
 @pytest.mark.parametrize("path", [CONDITIONS, "//saml:Subject", "//saml:SubjectConfirmation", CONFIRMATION])
 def test_s38_an_element_that_must_be_there_is_missed(path: str):
-    assert_refused(without(path), Code.CLAIM_MISSING, Code.CLAIM_INVALID, Code.SIGNATURE_INVALID)
+    assert_refused(without(path), Code.CLAIM_MISSING, Code.CLAIM_INVALID)
 
 
 def test_a_second_confirmation_is_refused():
@@ -252,7 +251,7 @@ def test_a_second_confirmation_is_refused():
 def test_a_holder_of_key_confirmation_is_refused():
     method = "urn:oasis:names:tc:SAML:2.0:cm:holder-of-key"
     idp = bent("//saml:SubjectConfirmation", "Method", method)
-    assert_refused(idp, Code.CLAIM_INVALID, Code.SIGNATURE_INVALID)
+    assert_refused(idp, Code.CLAIM_INVALID)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +259,7 @@ def test_a_holder_of_key_confirmation_is_refused():
 )
 @pytest.mark.parametrize("path", ["/samlp:Response/saml:Issuer", "//saml:Assertion/saml:Issuer"])
 def test_s39_another_issuer_is_refused(path: str, issuer: str):
-    assert_refused(with_text(path, issuer), Code.ISSUER_MISMATCH, Code.SIGNATURE_INVALID)
+    assert_refused(with_text(path, issuer), Code.ISSUER_MISMATCH)
 
 
 def test_s39_an_issuer_of_another_format_is_refused():
@@ -353,7 +352,7 @@ def test_a_refused_assertion_is_not_used_up():
     ],
 )
 def test_s28_unclean_names_are_refused(name: str):
-    assert_refused(with_text("//saml:NameID", name), Code.CLAIM_INVALID, Code.SIGNATURE_INVALID)
+    assert_refused(with_text("//saml:NameID", name), Code.CLAIM_INVALID)
 
 
 def test_s28_two_spellings_are_two_people():
@@ -371,7 +370,7 @@ def test_unknown_conditions_are_refused():
         condition.set(name, "x:Whatever")
 
     idp.bend = add
-    assert_refused(idp, Code.CLAIM_INVALID, Code.SIGNATURE_INVALID)
+    assert_refused(idp, Code.CLAIM_INVALID)
     once = SamlIdentityProvider()
     once.bend = lambda root: etree.SubElement(find(root, CONDITIONS), f"{{{SAML}}}OneTimeUse")
     assert sign_in(once).subject == "u-1"

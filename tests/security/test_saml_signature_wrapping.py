@@ -218,6 +218,20 @@ def test_s10_a_signature_elsewhere_is_refused(place: str):
     assert_refused(idp, Code.DOCUMENT_REFUSED)
 
 
+def test_s10_a_signature_of_something_else_is_refused():
+    """Shaped as it should be, but on an element that nobody reads."""
+    idp = SamlIdentityProvider()
+
+    def move(root: etree._Element) -> None:
+        holder = etree.Element(f"{{{SAMLP}}}Extensions", {"ID": "_extensions"})
+        root.insert(1, holder)
+        holder.append(find(root, "//ds:Signature"))
+        find(root, "//ds:Reference").set("URI", "#_extensions")
+
+    idp.bend_signed = move
+    assert "elsewhere" in assert_refused(idp, Code.DOCUMENT_REFUSED).detail
+
+
 def test_s11_a_key_inside_the_message_is_not_trusted():
     idp = SamlIdentityProvider(sign_assertion=False)
     idp.bend = lambda root: idp.sign(find(root, "./saml:Assertion"), "attacker")
@@ -372,7 +386,8 @@ def test_s48_both_certificates_work_during_a_change_and_the_old_one_stops_after_
 def test_the_signature_that_the_connection_requires_must_be_there(required: str):
     other = {"assertion_signed": "response-signed", "response_signed": "assertion-signed"}[required]
     settings = {"assertion_signed": False, "response_signed": False, required: True}
-    assert_refused(SamlIdentityProvider(**SIGNED[other]), Code.SIGNATURE_INVALID, **settings)
+    refusal = assert_refused(SamlIdentityProvider(**SIGNED[other]), Code.SIGNATURE_INVALID, **settings)
+    assert "lacks a signature" in refusal.public
     assert sign_in(SamlIdentityProvider(**SIGNED["both-signed"]), **settings).subject == "u-1"
 
 
@@ -391,6 +406,16 @@ def test_s45_a_key_info_that_points_away_is_refused(bad: str):
 
     idp.bend_signed = point
     assert_refused(idp, Code.DOCUMENT_REFUSED)
+
+
+def test_an_answer_must_come_by_post():
+    idp, deps = SamlIdentityProvider(), make_deps()
+    login = SamlConnector().interactive(idp.config(), {})
+    callback = idp.sign_in(login.begin(LOGIN, deps))
+    with pytest.raises(ConnectorError) as caught:
+        login.complete(replace(callback, method="GET"), deps)
+    assert caught.value.code == Code.CALLBACK_MALFORMED
+    assert login.complete(callback, deps).subject == "u-1"
 
 
 def test_the_request_state_is_compared():
