@@ -53,6 +53,7 @@ class LdapServer:
         self.on_request: Callable[[Request], bool] = lambda request: False
         self.on_connect: Callable[[socket.socket], bool] = lambda connected: False
         self.has_endless_pages = False
+        self.sends_as_told = False  # every attribute, asked for or not
         self.referral = ""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
@@ -70,12 +71,20 @@ class LdapServer:
         }
         return {**config, **changes}, {"bind_password": READER_PASSWORD}
 
-    def close(self) -> None:
-        """Stop listening and close every connection."""
-        for each in [self._listener, *self._open]:
+    def hang_up(self) -> None:
+        """Close every connection, and go on listening."""
+        for each in self._open:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+        self._open.clear()
+
+    def close(self) -> None:
+        """Stop listening and close every connection."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.hang_up()
 
     def _accept(self) -> None:
         while True:
@@ -153,7 +162,7 @@ class LdapServer:
             end, code = size_limit, SIZE_LIMIT
         wanted = [name.text for name in request.body[7].parts]
         for dn, entry in found[start:end]:
-            send_entry(request, dn, self._chosen(entry, wanted))
+            send_entry(request, dn, entry if self.sends_as_told else self._chosen(entry, wanted))
         send_result(request, DONE, code, cookie=cookie if request.page_size else None)
 
     def _chosen(self, entry: Attributes, wanted: list[str]) -> Attributes:
