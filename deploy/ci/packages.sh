@@ -25,6 +25,10 @@ needs_extension() { # needs_extension NAME PACKAGE
 needs_extension xml php-xml
 needs_extension mbstring php-mbstring
 needs_extension pdo_sqlite php-sqlite3
+needs slapd slapd
+needs ldapadd ldap-utils
+[ -e /usr/share/samba/setup/provision.ldif ] && command -v samba-tool >/dev/null \
+    || missing+=(samba-ad-dc samba-ad-provision samba-dsdb-modules python3-samba)
 [ -d /usr/share/simplesamlphp ] || missing+=(simplesamlphp)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

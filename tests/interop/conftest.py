@@ -6,7 +6,9 @@ import pytest
 
 from tests.builders.requirements import require, require_program
 from tests.interop.servers import node_op as node_op_server
+from tests.interop.servers import samba_ad as samba_ad_server
 from tests.interop.servers import simplesamlphp as simplesamlphp_server
+from tests.interop.servers import slapd as slapd_server
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +34,26 @@ def node_op_process(
     require("node-oidc-provider", place is not None, reason)
     assert place is not None
     with node_op_server.start(tmp_path_factory.mktemp("node-op"), place, node) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def slapd_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slapd_server.Slapd]:
+    """OpenLDAP's slapd, running for the whole session."""
+    reason = slapd_server.missing_reason()
+    require("slapd", not reason, reason)
+    program = require_program("slapd", "slapd", "/usr/sbin/slapd")
+    with slapd_server.start(tmp_path_factory.mktemp("slapd"), program) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def samba_ad_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[samba_ad_server.SambaAd]:
+    """Samba as a domain controller, provisioned afresh and running for the whole session."""
+    reason = samba_ad_server.missing_reason()
+    require("samba-ad", not reason, reason)
+    program = require_program("samba-ad", "samba", "/usr/sbin/samba")
+    with samba_ad_server.start(tmp_path_factory.mktemp("samba-ad"), program) as server:
         yield server
 
 

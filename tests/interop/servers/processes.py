@@ -22,7 +22,13 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], *, port: int, log: Path, cwd: Path, extra_env: Mapping[str, str]
+    command: Sequence[str],
+    *,
+    port: int,
+    log: Path,
+    cwd: Path,
+    extra_env: Mapping[str, str],
+    address: str = "127.0.0.1",
 ) -> Iterator[int]:
     """Run `command` until the block ends; enters when `port` answers. Gives the process id."""
     with log.open("wb") as output:
@@ -36,20 +42,20 @@ def running(
             start_new_session=True,
         )
     try:
-        _await_port(process, port, log)
+        _await_port(process, (address, port), log)
         yield process.pid
     finally:
         _end(process)
 
 
-def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _await_port(process: subprocess.Popen[bytes], place: tuple[str, int], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
         with socket.socket() as probe:
             probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex(place) == 0:
                 return
         time.sleep(0.05)
     raise RuntimeError(f"{process.args} did not start: {log.read_text(errors='replace')[-2000:]}")
