@@ -17,6 +17,8 @@ needs node nodejs
 needs npm npm
 needs chromium chromium
 needs chromedriver chromium-driver
+# Without a font every letter in a screenshot is an empty box.
+[ -n "$(fc-list 2>/dev/null)" ] || missing+=(fontconfig fonts-liberation)
 needs php php-cli
 extensions=$(php -m 2>/dev/null || true)
 needs_extension() { # needs_extension NAME PACKAGE
