@@ -2,6 +2,8 @@
 
 import pytest
 
+from broker.agents.models import Agent
+from broker.kernel.versions import bump
 from broker.tokens.switching_off import end_agent, end_client, end_connection, end_tenant, end_user, switch_on
 from tests.builders.oauth import ACCESS_TOKEN, Scene, claims_of
 from tests.builders.world import SECRET, TICKETS, TOKEN_EXCHANGE
@@ -223,6 +225,22 @@ def test_an_agent_in_its_own_name_can_hand_over(scene: Scene) -> None:
     assert claims["act"]["sub"] == scene.agents["b"].id
     assert "act" not in claims["act"]
     assert scene.hand_over(own, "c").error == "actor_unauthorized"
+
+
+def test_a06_an_agent_that_began_in_its_own_name_cannot_re_enter(scene: Scene) -> None:
+    """It is the subject and stands in no ``act``, so policy alone would not see it."""
+    loop = scene.world.agent(scene.tenant, "back", delegable_to=["c"], max_depth=8)
+    scene.agents["back"] = loop
+    scene.world.client(scene.tenant, "cli_back", agent=loop)
+    own = scene.own_token("b")
+    joined = scene.hand_over(own, "c").token
+    with scene.world.rt.database.write(scene.tenant.id) as session:
+        row = session.get(Agent, scene.agents["c"].id)
+        assert row is not None
+        row.delegable_to = ["b", "d"]
+        bump(session.connection(), scene.tenant.id)
+    assert scene.hand_over(joined, "b").error == "actor_unauthorized"
+    assert scene.hand_over(joined, "d").status == 200
 
 
 def test_fan_out_is_bounded(scene: Scene) -> None:

@@ -227,6 +227,24 @@ def test_o35_only_the_diagonal_passes(scene: Scene) -> None:
     }
 
 
+def test_a_resource_that_calls_a_scope_openid_opens_no_profile(scene: Scene) -> None:
+    """A resource may name its scopes as it likes; userinfo is opened by a token for userinfo only."""
+    words = {"openid": {"description": "Open the tickets", "effect": "read"}}
+    scene.world.resource(scene.tenant, "https://mcp.open.example/mcp", scopes=words)
+    odd = scene.world.agent(
+        scene.tenant, "odd", scopes=["openid"], resources=["https://mcp.open.example/mcp"]
+    )
+    scene.world.client(scene.tenant, "cli_odd", agent=odd)
+    params = {
+        "grant_type": "client_credentials",
+        "resource": "https://mcp.open.example/mcp",
+        "scope": "openid",
+    }
+    token = scene.call("token", params, client="cli_odd").token
+    assert claims_of(token)["scope"] == "openid"
+    assert userinfo(scene, token).status == 401
+
+
 def test_userinfo_tells_what_the_scopes_open(scene: Scene) -> None:
     scene.consent("cli_a", ["openid", "email"])
     onward = scene.authorize(scene.session(), scope="openid email", resource=None)

@@ -4,10 +4,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from broker.approvals.consents import give_consent
 from broker.kernel.errors import Refusal
 from broker.oauth.authorize import advance
 from broker.oauth.redirect_uris import is_registered
 from tests.builders.oauth import REDIRECT_URI, Scene
+from tests.builders.world import TICKETS
 
 HOSTILE = [
     "https://writer.example/callback/",
@@ -169,7 +171,20 @@ def test_a02_every_agents_client_asks_for_itself(scene: Scene) -> None:
     """The confused deputy of GHSA-c2jp-c369-7pvx: what one client was allowed opens nothing for another."""
     scene.consent("cli_a", ["tickets:read"])
     scene.world.client(scene.tenant, "cli_a2", agent=scene.agents["a"])
-    for other in ("cli_b", "cli_a2"):
+    with scene.world.rt.database.write(scene.tenant.id) as session:
+        # And a client that was moved to another agent asks again for that one.
+        give_consent(
+            session,
+            tenant_id=scene.tenant.id,
+            user_id=scene.maya,
+            client_id="cli_c",
+            agent_id=scene.agents["b"].id,
+            resources=[TICKETS],
+            scopes=["tickets:read"],
+            ttl_seconds=3600,
+            now=scene.world.now,
+        )
+    for other in ("cli_b", "cli_a2", "cli_c"):
         onward = scene.authorize(scene.session(), scope="tickets:read", client_id=other)
         assert "/consent/" in onward.location
     assert "code=" in scene.authorize(scene.session(), scope="tickets:read").location
