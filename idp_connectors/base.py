@@ -6,13 +6,15 @@ Nothing here knows Flask, a database or a tenant. The caller injects time, HTTP,
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
-import httpx2
 import pydantic
 
 from idp_connectors.cache import Cache, MemoryCache
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+
+if TYPE_CHECKING:
+    import httpx2
 
 __all__ = [
     "Begun",
@@ -157,7 +159,7 @@ class GroupAnswer:
 class HttpClient(Protocol):
     """The guarded way out: the broker's egress satisfies it as it is."""
 
-    def client(self) -> httpx2.Client:
+    def client(self) -> "httpx2.Client":
         """Return a client whose transport enforces the egress rules; the callee does not close it."""
 
     def fetch_json(

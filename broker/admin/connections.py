@@ -5,7 +5,6 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from cryptography import x509
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -77,6 +76,9 @@ def act_on_connection(desk: Desk, connection_id: str, action: str) -> None:
 
 def certificates_of(connection: ConnectionView) -> list[dict[str, Any]]:
     """Return subject and end (epoch seconds) of the provider's signing certificates, soonest end first."""
+    # Imported here: it takes longer than all of this page, and a start should not wait for it.
+    from cryptography import x509
+
     found = []
     for text in connection.config.get("certificates", ()):
         try:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, cast
 
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.audit.events import AuditEvent
 from broker.audit.models import AuditHead, AuditRecord
@@ -15,6 +14,7 @@ from broker.audit.redaction import canonical, clean_data, clean_text
 from broker.kernel.context import CallContext
 from broker.kernel.prepared import Prepared
 from broker.kernel.sealing import Sealer
+from broker.kernel.upsert import dialect_insert
 
 _EVENTS = cast(Table, AuditRecord.__table__)
 _HEADS = cast(Table, AuditHead.__table__)
@@ -219,7 +219,7 @@ def _lock_heads(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict
     heads = _select_heads(connection, keys)
     missing = [key for key in keys if key not in heads]
     if missing:
-        insert_head = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        insert_head = dialect_insert(connection)
         fresh = [
             {"tenant_id": tenant_id, "writer": writer, "seq": 0, "hash": first_head(tenant_id, writer).hash}
             for tenant_id, writer in missing

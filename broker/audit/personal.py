@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.audit.models import PersonKey
 from broker.kernel.sealing import SealBroken, Sealer
+from broker.kernel.upsert import dialect_insert
 
 _KEY_BYTES = 32
 
@@ -87,7 +87,7 @@ def _key_of(connection: Connection, sealer: Sealer, tenant_id: str, user_id: str
     found = connection.execute(find).one_or_none()
     if found is None:
         sealed = sealer.seal(os.urandom(_KEY_BYTES), context)
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        insert = dialect_insert(connection)
         connection.execute(
             insert(PersonKey)
             .values(tenant_id=tenant_id, user_id=user_id, sealed_key=sealed, destroyed_at=None)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.directory.models import GroupSnapshot, IdentityLink, ProvisionedPerson, User
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+from broker.kernel.upsert import dialect_insert
 
 MAX_GROUPS = 5_000
 """More groups than this are cut and marked truncated, so that one person cannot fill the database."""
@@ -201,7 +201,7 @@ def store_groups(
     if told.state == "complete":
         values |= {"complete_groups": values["groups"], "complete_at": told.fetched_at}
     first = {"complete_groups": [], "complete_at": None, **values}
-    insert = postgresql.insert if core.dialect.name == "postgresql" else sqlite.insert
+    insert = dialect_insert(core)
     statement = insert(GroupSnapshot).values(
         tenant_id=tenant_id, user_id=user_id, connection_id=connection_id, **first
     )

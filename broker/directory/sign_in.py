@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import Connection as CoreConnection
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from broker.directory.models import IdentityLink, User
@@ -13,6 +12,7 @@ from broker.directory.provisioning import MAX_GROUPS, ToldGroups, claim_person, 
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import new_id
 from broker.kernel.runtime import Runtime
+from broker.kernel.upsert import dialect_insert
 from broker.tenants.models import Connection
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from idp_connectors.base import VerifiedIdentity
@@ -173,7 +173,7 @@ def _groups_of(identity: VerifiedIdentity, now: int) -> ToldGroups:
 
 
 def _insert(core: CoreConnection, model: type[Any]) -> Any:
-    return (postgresql.insert if core.dialect.name == "postgresql" else sqlite.insert)(model)
+    return dialect_insert(core)(model)
 
 
 def _refuse(reason: str, public: str) -> Refusal:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Table, delete, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.kernel.logs import get_logger
 from broker.kernel.models import Lease
 from broker.kernel.runtime import Runtime
+from broker.kernel.upsert import dialect_insert
 
 SLICE_ROWS = 500
 """Rows deleted in one transaction: small, so that nobody waits long for the write lock of SQLite."""
@@ -33,7 +33,7 @@ def acquire_lease(connection: Connection, *, name: str, holder: str, now: int, t
     Its own lease it gets again, somebody else's only once that has run out. Without this: two processes
     that look first and write then would both run the job.
     """
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = dialect_insert(connection)
     statement = insert(Lease).values(name=name, holder=holder, expires_at=now + ttl_seconds)
     result = connection.execute(
         statement.on_conflict_do_update(

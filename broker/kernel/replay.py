@@ -1,10 +1,10 @@
 """Single use of what others issue: one insert whose row count decides."""
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.kernel.ids import sha256_hex
 from broker.kernel.models import ReplayMark
+from broker.kernel.upsert import dialect_insert
 
 
 def spend(connection: Connection, *, kind: str, tenant_id: str, key: str, expires_at: int) -> bool:
@@ -15,6 +15,6 @@ def spend(connection: Connection, *, kind: str, tenant_id: str, key: str, expire
     (the shared single-use store of CVE-2026-4282).
     """
     row = {"kind": kind, "tenant_id": tenant_id, "key_hash": sha256_hex(key), "expires_at": expires_at}
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = dialect_insert(connection)
     result = connection.execute(insert(ReplayMark).values(**row).on_conflict_do_nothing())
     return result.rowcount == 1

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, event, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.kernel.database import Database
 from broker.kernel.models import StateVersion
+from broker.kernel.upsert import dialect_insert
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _BUMPED = "broker_bumped_tenants"
 
 def bump(connection: Connection, tenant_id: str) -> None:
     """Count one change of the tenant's cached state, in the transaction of that change."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = dialect_insert(connection)
     statement = insert(StateVersion).values(tenant_id=tenant_id, version=1)
     connection.execute(
         statement.on_conflict_do_update(

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, exists, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from broker.audit.events import AuditEvent
@@ -14,6 +13,7 @@ from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import new_id, new_secret, sha256_hex
 from broker.kernel.runtime import Runtime
+from broker.kernel.upsert import dialect_insert
 from broker.scim.models import ScimLink, ScimToken
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 
@@ -215,7 +215,7 @@ def matching_of(connection: Connection, tenant_id: str, connection_id: str) -> s
 
 
 def _put_link(connection: Connection, tenant_id: str, connection_id: str, matching: str, now: int) -> None:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = dialect_insert(connection)
     connection.execute(
         insert(ScimLink)
         .values(tenant_id=tenant_id, connection_id=connection_id, matching=matching, created_at=now)

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from scim2_models import InvalidValueException, PatchOperation
 from scim2_models.path import CompareOperator, Comparison, FilterNode, LogicalExpr, LogicalOperator
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.directory.provisioning import tell_groups
+from broker.kernel.upsert import dialect_insert
 from broker.scim.desk import ScimDesk
 from broker.scim.models import ScimGroup, ScimMember, ScimUser
 
@@ -237,7 +237,7 @@ def _present(core: Connection, tenant_id: str, group_id: str, ids: Collection[st
 def _insert(core: Connection, tenant_id: str, group_id: str, ids: Collection[str]) -> None:
     if not ids:
         return
-    insert = postgresql.insert if core.dialect.name == "postgresql" else sqlite.insert
+    insert = dialect_insert(core)
     core.execute(
         insert(ScimMember).on_conflict_do_nothing(),
         [{"tenant_id": tenant_id, "group_id": group_id, "scim_user_id": one} for one in sorted(ids)],
