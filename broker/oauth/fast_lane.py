@@ -4,7 +4,8 @@ Flask's dispatch costs more than a token exchange; nothing else is left out here
 know it passes on.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -49,20 +50,47 @@ def _answer(environ: Mapping[str, Any], rt: Runtime, documents: Document) -> Pla
 
 
 def _request(environ: Mapping[str, Any], rt: Runtime) -> PlainRequest:
-    headers = {
-        name[5:].replace("_", "-").lower(): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
-    headers["content-type"] = environ.get("CONTENT_TYPE", "")
     return PlainRequest(
         method=environ["REQUEST_METHOD"],
         path=environ["PATH_INFO"],
         query_string=environ.get("QUERY_STRING", ""),
-        headers=headers,
+        headers=_Headers(environ),
         body=_body(environ),
         ctx=read_context(environ, rt),
     )
+
+
+class _Headers(Mapping[str, str]):
+    """The headers of a WSGI environment by lower-case name, looked up when asked for: few ever are."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._environ = environ
+
+    def __getitem__(self, name: str) -> str:
+        value: str = self._environ[_variable(name)]
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and _variable(name) in self._environ
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the header, or ``default``; without the exception that the inherited method raises."""
+        return self._environ.get(_variable(name), default)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name[5:].replace("_", "-").lower() for name in self._environ if name.startswith("HTTP_"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@lru_cache(maxsize=64)
+def _variable(header: str) -> str:
+    """Return the WSGI variable of a header; the names come from our own code only."""
+    name = header.upper().replace("-", "_")
+    return name if name == "CONTENT_TYPE" else f"HTTP_{name}"
 
 
 def _body(environ: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """Parameters of OAuth requests: each at most once, of sane size, in the one place where it may stand."""
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.plain import PlainRequest
@@ -48,13 +48,7 @@ def parse_pairs(text: str) -> Params:
     one request could each see another value (parameter pollution, RFC 6749 §3.1).
     """
     try:
-        pairs = parse_qsl(
-            text,
-            keep_blank_values=True,
-            strict_parsing=bool(text),
-            max_num_fields=MAX_FIELDS,
-            errors="strict",
-        )
+        pairs = _split(text)
     except ValueError:
         raise Refusal(
             ErrorCode.INVALID_REQUEST, "The parameters are malformed.", reason="malformed"
@@ -73,6 +67,21 @@ def parse_pairs(text: str) -> Params:
         else:
             values[name] = value
     return Params(values, lists)
+
+
+def _split(text: str) -> list[tuple[str, str]]:
+    """Return the pairs of a form (RFC 6749 Appendix B); raises ``ValueError``."""
+    fields = text.split("&", MAX_FIELDS) if text else []
+    if len(fields) > MAX_FIELDS or not all("=" in field for field in fields):
+        raise ValueError("too many fields, or one without a value")
+    parts = (field.partition("=") for field in fields)
+    return [(_decode(name), _decode(value)) for name, _, value in parts]
+
+
+def _decode(text: str) -> str:
+    if "%" not in text and "+" not in text:
+        return text
+    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
 
 
 def parse_form(request: PlainRequest) -> Params:
