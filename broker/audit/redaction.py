@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -32,8 +33,11 @@ class SecretInAudit(ValueError):  # noqa: N818 (names what was found)
 def clean_text(text: str, limit: int = MAX_TEXT) -> str:
     """Return `text` as every database can store it, at most `limit` characters, secrets replaced."""
     # Without this: a token sent in the place of a client id is kept for years and read by many (T14, A17).
-    if _SECRET_VALUE.search(text):
+    # Letters, digits and underscores alone, as in our ids, cannot match.
+    if not text.isidentifier() and _SECRET_VALUE.search(text):
         return REDACTED
+    if text.isascii() and "\x00" not in text and len(text) <= limit:
+        return text
     storable = text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
     return storable if len(storable) <= limit else storable[: limit - 1] + "…"
 
@@ -54,6 +58,7 @@ def canonical(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
+@lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
     """Say whether a field of this name would hold a secret rather than describe one."""
     words = [word.lower() for word in _WORDS.findall(name)]
@@ -62,6 +67,8 @@ def is_secret_name(name: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean_text(str(value))
     if isinstance(value, Mapping):
         for name in value:
             if is_secret_name(str(name)):

@@ -104,12 +104,13 @@ def live_roles(connection: Connection, rt: Runtime, tenant_id: str, user_id: str
         told_by = tenant.connections.get(row.connection_id) if tenant else None
         if told_by is None or not told_by.is_active:
             continue
-        before = roles_of(_facts(row.connection_id, row.complete_groups), book.rules, complete=True)
+        is_complete = row.state == "complete"
+        told_last = [] if is_complete else _facts(row.connection_id, row.complete_groups)
         roles |= roles_of(
             _facts(row.connection_id, row.groups),
             book.rules,
-            complete=row.state == "complete",
-            previous=before,
+            complete=is_complete,
+            previous=roles_of(told_last, book.rules, complete=True),
         )
         states.append(row.state)
         sources.append(row.source)
