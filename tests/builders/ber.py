@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 SEQUENCE, SET, OCTETS, INTEGER, ENUMERATED = 0x30, 0x31, 0x04, 0x02, 0x0A
 
@@ -14,7 +15,7 @@ class Node:
     tag: int
     content: bytes
 
-    @property
+    @cached_property
     def parts(self) -> list["Node"]:
         """The elements within."""
         return list(elements(self.content))
@@ -24,7 +25,7 @@ class Node:
         """The content as an integer."""
         return int.from_bytes(self.content, "big", signed=True)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The content as text."""
         return self.content.decode()

@@ -197,10 +197,11 @@ class LdapServer:
                 is_known = self.tree.knows_in_chain and named[0x81] == IN_CHAIN
                 return is_known and dn in self.tree.parents(named[0x83])
             case 0xA3:
-                name, value = parts[0].text.lower(), parts[1].content.lower()
-                if name in ("entrydn", "distinguishedname"):
-                    return dn.lower().encode() == value
-                return value in [known.lower() for known in values_of(entry, name)]
+                name, value = parts[0].text, parts[1].content
+                if name in ("entryDN", "distinguishedName"):
+                    return dn.lower().encode() == value.lower()
+                found = values_of(entry, name)
+                return value in found or value.lower() in [known.lower() for known in found]
         raise AssertionError(f"this server does not know filters of kind {wanted.tag:#x}")
 
     def _encrypt(self, connected: socket.socket) -> socket.socket:

@@ -52,6 +52,8 @@ class Tree:
 
 def values_of(entry: Attributes, name: str) -> list[bytes]:
     """Return the values of an attribute in any letter case."""
+    if name in entry:
+        return entry[name]
     return next((values for known, values in entry.items() if known.lower() == name.lower()), [])
 
 

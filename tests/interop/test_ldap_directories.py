@@ -21,7 +21,6 @@ pytestmark = pytest.mark.interop
 Server = Slapd | SambaAd
 MODES = {"slapd": ["member", "member_of"], "samba_ad": ["token_groups", "in_chain", "member_of"]}
 CROWD = 500
-GROUP_SECONDS = 10.0
 
 
 def real_deps(dialled: list[str] | None = None, address: str = "") -> Deps:
@@ -172,11 +171,9 @@ def test_a_person_in_1500_nested_groups_has_all_of_them(server: Server, crowds: 
         )
     expected = {f"{ring}{number}" for ring in ("inner", "middle", "outer") for number in range(CROWD)}
     for mode in MODES[server.name]:
-        began = time.monotonic()
         found = lookup(server, "eve", group_mode=mode)
         assert (found.state, found.problem) == ("complete", ""), mode
         assert names(found) == expected, mode
-        assert time.monotonic() - began < GROUP_SECONDS
 
 
 def crowd(server: Server) -> list[Any]:

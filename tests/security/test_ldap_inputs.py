@@ -186,3 +186,18 @@ def test_l11_a_wrong_password_does_not_tell_the_state_of_an_account(flag: int):
     tree.put(f"uid=ada,ou=people,{BASE}", userAccountControl=flag)
     with serving(tree) as server:
         assert refusal(server, "ada", "guess").public == "The user name or the password is not right."
+
+
+def test_l06_a_connection_that_was_closed_is_not_opened_again_in_plain(server: LdapServer):
+    config, secrets = server.settings()
+    directory = Directory(LdapConfig.model_validate({**config, **secrets}))
+    deadline = Deadline(5)
+    with directory.session(ldap_deps(), deadline) as session:
+        session.close()
+        seen = server.connections
+        with pytest.raises(ConnectorError):
+            session.bind(f"uid=ada,ou=people,{BASE}", "ada-password", deadline)
+        with pytest.raises(ConnectorError):
+            session.search(BASE, "(objectClass=*)", ("cn",), deadline)
+    assert server.connections == seen
+    assert len(server.binds) == 1

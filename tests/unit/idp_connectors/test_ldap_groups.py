@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from idp_connectors.base import Deps, GroupAnswer
-from idp_connectors.ldap import LdapConnector, directory
+from idp_connectors.ldap import LdapConnector, connector, directory, wire
 from idp_connectors.ldap.config import LdapConfig
 from idp_connectors.ldap.directory import Directory
 from idp_connectors.ldap.ranges import read_all_values
@@ -102,17 +102,25 @@ def test_filter_and_base_say_which_groups_count(samba: LdapServer):
     assert "apart" not in values(within, "name")
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a server that is written in Python and measured while it runs."""
+    monkeypatch.setattr(connector, "TASK_SECONDS", 120.0)
+    monkeypatch.setattr(wire, "STEP_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("mode", ["token_groups", "in_chain", "member_of"])
 def test_more_groups_than_a_page_or_a_portion_are_all_found(samba: LdapServer, mode: str):
     samba.tree.portion = 100
     dns, sids = [], []
-    for number in range(620):
+    for number in range(520):
         dns.append(add_group(samba.tree, f"g{number}", ADA, objectSid=sid(5000 + number)))
         sids.append(sid(5000 + number))
     samba.tree.put(ADA, memberOf=dns, tokenGroups=[*sids, sid(513)])
     found = lookup(samba, group_mode=mode)
     assert found.state == "complete"
-    assert len([name for name in values(found, "name") if name.startswith("g")]) == 620
+    assert len([name for name in values(found, "name") if name.startswith("g")]) == 520
 
 
 def test_portions_that_do_not_follow_each_other_are_an_error(samba: LdapServer):
@@ -168,13 +176,13 @@ def test_the_next_server_is_asked_when_one_fails(slapd: LdapServer):
 
 
 def test_a_session_is_shared_and_a_broken_one_is_not(slapd: LdapServer):
-    connector = LdapConnector()
-    look = connector.group_lookup(*slapd.settings())
+    ldap = LdapConnector()
+    look = ldap.group_lookup(*slapd.settings())
     for _ in range(3):
         assert look.lookup("ada", ldap_deps(), by="username").state == "complete"
     assert slapd.connections == 1
     # A person's password is tried on a connection of its own, and the shared one stays the account's.
-    connector.password_login(*slapd.settings()).verify("ada", "ada-password", ldap_deps())
+    ldap.password_login(*slapd.settings()).verify("ada", "ada-password", ldap_deps())
     assert slapd.connections == 2
     assert [name for name, _ in slapd.binds] == [READER, ADA]
     slapd.hang_up()
@@ -197,16 +205,23 @@ def test_many_threads_share_a_directory(slapd: LdapServer):
     assert slapd.connections <= 8
 
 
-def test_a_changed_secret_is_another_directory_and_old_ones_are_dropped(
-    slapd: LdapServer, monkeypatch: pytest.MonkeyPatch
-):
-    connector = LdapConnector()
+def test_a_changed_secret_is_another_directory(slapd: LdapServer):
+    ldap = LdapConnector()
     config, secrets = slapd.settings()
-    assert connector.group_lookup(config, secrets).lookup("ada", ldap_deps(), by="username").groups
-    wrong = connector.group_lookup(config, {"bind_password": "old"})
+    assert ldap.group_lookup(config, secrets).lookup("ada", ldap_deps(), by="username").groups
+    wrong = ldap.group_lookup(config, {"bind_password": "old"})
     assert "bind account" in wrong.lookup("ada", ldap_deps(), by="username").problem
-    assert connector.group_lookup(config, secrets).lookup("ada", ldap_deps(), by="username").groups
+    assert ldap.group_lookup(config, secrets).lookup("ada", ldap_deps(), by="username").groups
     assert slapd.connections == 2
+
+
+def test_directories_that_are_long_unused_are_closed(slapd: LdapServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connector, "MAX_DIRECTORIES", 2)
+    ldap = LdapConnector()
+    first, *others = [slapd.settings(group_mode=mode) for mode in ("auto", "member", "member_of")]
+    for settings in (first, *others, first):
+        assert ldap.group_lookup(*settings).lookup("ada", ldap_deps(), by="username").groups
+    assert slapd.connections == 4
 
 
 def test_what_a_directory_is_is_asked_once_an_hour(slapd: LdapServer):
