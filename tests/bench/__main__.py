@@ -18,7 +18,7 @@ def main() -> int:
     """Run the bench; 0 when rows match replies and every gate is passed."""
     options = _options()
     rounds, seconds = (1, 0.5) if options.quick else (options.rounds, options.seconds)
-    workloads = tuple(name for name in WORKLOADS if name in options.workloads)
+    workloads = tuple(options.workloads)
     found = machine.describe()
     with tempfile.TemporaryDirectory(prefix="broker-bench-") as name:
         folder = Path(name)
@@ -35,15 +35,20 @@ def main() -> int:
     return 1 if problems else 0
 
 
+def _workloads(text: str) -> tuple[str, ...]:
+    named = text.split(",")
+    if unknown := set(named) - set(WORKLOADS):
+        raise argparse.ArgumentTypeError(f"there is no workload {', '.join(sorted(unknown))}")
+    return tuple(name for name in WORKLOADS if name in named)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of each workload in each round")
-    parser.add_argument(
-        "--workloads", type=lambda text: text.split(","), default=list(WORKLOADS), help="by name"
-    )
+    parser.add_argument("--workloads", type=_workloads, default=WORKLOADS, help=", ".join(WORKLOADS))
     parser.add_argument("--database", default="", help="URL of an empty database instead of SQLite")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--quick", action="store_true", help="see that it runs: one short round, no gates")
