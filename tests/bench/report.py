@@ -59,8 +59,10 @@ def faults(report: dict[str, Any]) -> list[str]:
 
 
 def missed_gates(report: dict[str, Any]) -> list[str]:
-    """Which of the promised figures this run did not reach."""
-    found = []
+    """Which of the promised figures this run did not reach; they are promised of the embedded default."""
+    found: list[str] = []
+    if report["machine"]["database"] != "sqlite":
+        return found
     exchange = report["workloads"].get("token exchange")
     if exchange and exchange["of_bare_flask"]["median"] < MIN_EXCHANGE_RATIO:
         found.append(f"token exchange is below {MIN_EXCHANGE_RATIO} of a bare Flask response")
