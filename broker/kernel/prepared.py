@@ -37,11 +37,12 @@ class Prepared:
             cursor = connection.connection.cursor()
             try:
                 cursor.execute(plan.sql, plan.bind(values))
-                return [plan.read(row) for row in cursor.fetchall()]
+                found = cursor.fetchall()
             finally:
                 cursor.close()
         except connection.dialect.loaded_dbapi.Error as fault:
             raise _wrapped(connection, plan.sql, fault) from fault
+        return [plan.read(row) for row in found]
 
     def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run the statement once for each of ``rows``, at least one, in one call of the driver."""
