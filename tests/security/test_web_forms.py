@@ -7,8 +7,8 @@ from tests.builders.site import Site, form_token
 
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # Programs call these, and each proves its caller in a way of its own: clients authenticate, and an
-# assertion counts only in the browser that asked for it.
-PROTOCOLS = frozenset({"oauth.endpoint", "oauth.authorization", "sign_in.acs"})
+# assertion counts only in the browser that asked for it. None of them looks at a session cookie.
+PROTOCOLS = frozenset({"oauth.endpoint", "oauth.authorization", "sign_in.acs", "scim.scim"})
 SAMPLES = {
     "tenant": "acme",
     "connection": "okta",
@@ -55,6 +55,16 @@ def test_W01_every_changing_route_refuses_a_form_without_token_and_from_elsewher
             assert answer.status_code == 400, (endpoint, method)
             assert "bad_form" in answer.text, (endpoint, method)
     assert {"sign_in.choose", "sign_in.begin", "sign_in.sign_out", "consent.ask"} <= seen
+
+
+def test_W01_a_browsers_cookies_open_no_protocol_endpoint(site: Site) -> None:
+    """What is exempt from form tokens must not be opened by what a browser sends by itself."""
+    browser = site.browser()
+    site.sign_in(browser)
+    for endpoint, method, path in unsafe_routes(site.app):
+        if endpoint in {"oauth.endpoint", "scim.scim"}:
+            answer = browser._client.open(path, base_url=site.base_url, method=method)
+            assert answer.status_code in {400, 401, 405}, (endpoint, method)
 
 
 @pytest.mark.parametrize(
