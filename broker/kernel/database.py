@@ -167,6 +167,8 @@ def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
     run("PRAGMA synchronous=FULL")
     run("PRAGMA foreign_keys=ON")
     run("PRAGMA busy_timeout=10000")
+    # Half a megabyte a connection: every thread has one, and the operating system keeps the pages anyway.
+    run("PRAGMA cache_size=-512")
 
 
 def _begin_sqlite(connection: Connection) -> None:
