@@ -10,7 +10,6 @@ from idp_connectors.base import Connector
 ENTRY_POINT_GROUP = "idp_connectors"
 
 BUILT_IN = {
-    "ldap": "idp_connectors.ldap:LdapConnector",
     "oidc": "idp_connectors.oidc:OidcConnector",
     "saml": "idp_connectors.saml:SamlConnector",
 }
@@ -39,3 +38,7 @@ class ConnectorRegistry(Mapping[str, Connector]):
 
 
 CONNECTORS = ConnectorRegistry(BUILT_IN)
+"""Kinds that send a person to the provider and back: what a connection may be."""
+
+DIRECTORIES = ConnectorRegistry({"ldap": "idp_connectors.ldap:LdapConnector"}, "idp_directories")
+"""Kinds that are asked for people and groups, and check a password themselves."""

@@ -15,7 +15,7 @@ from idp_connectors.base import (
     secret_fields,
 )
 from idp_connectors.errors import ConnectorErrorCode as Code
-from idp_connectors.registry import CONNECTORS
+from idp_connectors.registry import DIRECTORIES
 from tests.builders.connector_deps import NOW
 from tests.builders.ldap_server import LdapServer, ldap_deps, serving
 from tests.builders.ldap_trees import BASE, active_directory, add_group, openldap, sid
@@ -87,7 +87,7 @@ class PasswordLoginContract:
     """Inherit, and give a fixture `people`."""
 
     def connector(self, people: Directory) -> Any:
-        connector = CONNECTORS[people.kind]
+        connector = DIRECTORIES[people.kind]
         assert isinstance(connector, SignsInByPassword)
         assert isinstance(connector, LooksUpGroups)
         return connector
@@ -177,11 +177,11 @@ class PasswordLoginContract:
         assert self.refusal(people, "ada", "ada-password").code == Code.UPSTREAM_UNREACHABLE
 
     def test_every_setting_has_words_for_people(self, people: Directory):
-        fields = CONNECTORS[people.kind].config_model.model_fields
+        fields = DIRECTORIES[people.kind].config_model.model_fields
         assert [name for name, info in fields.items() if not (info.title and info.description)] == []
 
     def test_secrets_are_marked_and_never_repeated(self, people: Directory):
-        model = CONNECTORS[people.kind].config_model
+        model = DIRECTORIES[people.kind].config_model
         config, secrets = people.settings()
         assert secret_fields(model) == set(secrets)
         shown = repr(model.model_validate({**config, **secrets}))
