@@ -10,9 +10,8 @@ from broker.oauth.calls import Call
 from broker.oauth.client_auth import authenticate_client
 from broker.oauth.params import parse_form
 from broker.tenants.snapshot import TenantSnapshot
-from broker.tokens import liveness
 from broker.tokens.access import verify_access_token
-from broker.tokens.liveness import load_token_rows
+from broker.tokens.liveness import why_jti_dead
 
 INACTIVE: dict[str, Any] = {"active": False}
 
@@ -48,8 +47,6 @@ def _introspect(call: Call, resource: ResourceView, token: str) -> dict[str, Any
     # Without this: a token for one resource would count at another (CVE-2025-69196).
     if verified.claims["aud"] != resource.identifier:
         return INACTIVE
-    with call.rt.database.core_read() as connection:
-        row = load_token_rows(connection, call.tenant.id, [verified.jti]).get(verified.jti)
-    if liveness.why_dead(row, tenant=call.tenant, agents=call.agents, now=call.ctx.now) is not None:
+    if why_jti_dead(call.rt, call.tenant, call.agents, verified.jti, now=call.ctx.now) is not None:
         return INACTIVE
     return {"active": True, "token_type": "Bearer", **verified.claims}

@@ -6,10 +6,9 @@ from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.plain import PlainReply, PlainRequest, json_reply
 from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import TenantSnapshot
-from broker.tokens import liveness
 from broker.tokens.access import VerifiedAccessToken, verify_access_token
 from broker.tokens.id_tokens import person_claims
-from broker.tokens.liveness import load_token_rows
+from broker.tokens.liveness import why_jti_dead
 
 
 def userinfo_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -> PlainReply:
@@ -32,9 +31,7 @@ def _live_token(rt: Runtime, tenant: TenantSnapshot, token: str, ctx: CallContex
     # Without this: an MCP server that received a token for itself could read the person's profile here.
     if verified.claims["aud"] != tenant.issuer or "openid" not in str(verified.claims["scope"]).split():
         raise Refusal(ErrorCode.INVALID_TOKEN, "This token is not for userinfo.", reason="wrong_audience")
-    with rt.database.core_read() as connection:
-        row = load_token_rows(connection, tenant.id, [verified.jti]).get(verified.jti)
-    dead = liveness.why_dead(row, tenant=tenant, agents=load_agents(rt, tenant.id), now=ctx.now)
+    dead = why_jti_dead(rt, tenant, load_agents(rt, tenant.id), verified.jti, now=ctx.now)
     if dead is not None:
         raise Refusal(ErrorCode.INVALID_TOKEN, "The access token is not valid.", reason=dead)
     return verified

@@ -13,14 +13,12 @@ from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens import encoding
+from broker.tokens.encoding import MAX_TOKEN_CHARS
 from broker.tokens.keys import TenantKeys, VerificationKey, tenant_keys
 from broker.tokens.signing import ACCESS_TOKEN_TYP, header_segment
 from broker.tokens.verified_cache import VerifiedAccessToken
 
 __all__ = ["MAX_TOKEN_CHARS", "VerifiedAccessToken", "verify_access_token"]
-
-MAX_TOKEN_CHARS = 16_384
-"""Larger tokens are refused before anything of them is decoded."""
 
 _ES256 = ec.ECDSA(SHA256())
 

@@ -3,6 +3,9 @@
 import binascii
 import re
 
+MAX_TOKEN_CHARS = 16_384
+"""Larger tokens are refused before anything of them is decoded."""
+
 _SPELLED = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Table, bindparam, or_, select
 from broker.agents.snapshot import AgentsSnapshot, AgentView, ClientView
 from broker.directory.models import User
 from broker.kernel.prepared import Prepared
+from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens import models
 from broker.tokens.grants import GrantView
@@ -119,6 +120,15 @@ def why_dead(row: TokenRow | None, *, tenant: TenantSnapshot, agents: AgentsSnap
         agent_ids=row.chain,
     )
     return _first(parties.faults(tenant, agents, now)) or _why_resource_dead(row.audience, tenant, agents)
+
+
+def why_jti_dead(
+    rt: Runtime, tenant: TenantSnapshot, agents: AgentsSnapshot, jti: str, *, now: int
+) -> str | None:
+    """Look a token up and return why it no longer counts, or None; for callers who mint nothing."""
+    with rt.database.core_read() as connection:
+        row = load_token_rows(connection, tenant.id, [jti]).get(jti)
+    return why_dead(row, tenant=tenant, agents=agents, now=now)
 
 
 def why_grant_dead(

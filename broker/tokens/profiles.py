@@ -12,12 +12,10 @@ from joserfc.errors import JoseError
 
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.tokens import encoding
+from broker.tokens.encoding import MAX_TOKEN_CHARS
 from broker.tokens.foreign_keys import AdmittedKey, admit_keys
 
 __all__ = ["MAX_TOKEN_CHARS", "AdmittedKey", "JwtProfile", "admit_keys", "verify_jwt"]
-
-MAX_TOKEN_CHARS = 16_384
-"""Larger tokens are refused before anything of them is decoded."""
 
 UNTYPED = ""
 """In ``JwtProfile.typ``: a token without ``typ`` is allowed."""
