@@ -104,18 +104,19 @@ class LdapServer:
                 return
             if connected.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE:
                 connected = self._encrypt(connected)
-            while self._serve_one(connected):
-                if self.requests[-1] == EXTENDED:
+            # The kind of this connection's own request: several connections write to `requests`.
+            while (kind := self._serve_one(connected)) != UNBIND:
+                if kind == EXTENDED:
                     connected = self._encrypt(connected)
         connected.close()
 
-    def _serve_one(self, connected: socket.socket) -> bool:
-        """Take one request and answer it; return False when the client has said goodbye."""
+    def _serve_one(self, connected: socket.socket) -> int:
+        """Take one request and answer it, unless the client says goodbye; return the request's kind."""
         request = _parse(read_message(connected), connected.sendall)
         self.requests.append(request.kind)
         if request.kind != UNBIND and not self.on_request(request):
             self.answer(request)
-        return request.kind != UNBIND
+        return request.kind
 
     def answer(self, request: Request) -> None:
         """Answer as a well-behaved server does."""
