@@ -72,11 +72,14 @@ class LdapServer:
         return {**config, **changes}, {"bind_password": READER_PASSWORD}
 
     def hang_up(self) -> None:
-        """Close every connection, and go on listening."""
+        """End every connection, and go on listening.
+
+        The thread of each connection closes it. Without this: its number would be given to the next
+        connection while OpenSSL still reads by number, and take that connection's bytes.
+        """
         for each in self._open:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            each.close()
         self._open.clear()
 
     def close(self) -> None:
