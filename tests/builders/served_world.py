@@ -7,7 +7,7 @@ from pathlib import Path
 
 from broker.app import import_models
 from broker.kernel import schema
-from broker.kernel.database import Database
+from broker.kernel.runtime import Runtime
 from tests.builders.world import NOW, World, open_world
 
 
@@ -15,9 +15,11 @@ from tests.builders.world import NOW, World, open_world
 def open_served_world(database_url: str, data_dir: Path, port: int) -> Iterator[World]:
     """Yield a world whose issuers are on ``port``; serve it with ``data_dir / "data"`` as the data folder."""
     import_models()
-    database = Database(database_url)
-    schema.upgrade(database)
-    database.close()
-    with open_world(database_url, data_dir, public_url=f"http://127.0.0.1:{port}") as world:
+    public_url = f"http://127.0.0.1:{port}"
+    with open_world(database_url, data_dir, make=_migrate, public_url=public_url) as world:
         world.clock.advance(int(time.time()) - NOW)
         yield world
+
+
+def _migrate(rt: Runtime) -> None:
+    schema.upgrade(rt.database)

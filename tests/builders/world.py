@@ -9,7 +9,7 @@ Each builder writes one thing with sensible values, counts the change, and retur
 """
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -70,13 +70,15 @@ def _postgres_script() -> str:
 
 
 @contextmanager
-def open_world(database_url: str, data_dir: Path, **settings: Any) -> Iterator["World"]:
-    """Yield an empty world on a new database; its clock stands at ``NOW``."""
+def open_world(
+    database_url: str, data_dir: Path, *, make: Callable[[Runtime], object] = make_tables, **settings: Any
+) -> Iterator["World"]:
+    """Yield an empty world on a new database whose tables ``make`` makes; its clock stands at ``NOW``."""
     clock = FixedClock(NOW)
     given = {"profile": "development", "public_url": "http://127.0.0.1:8080", **settings}
     rt = open_runtime(load_settings(database_url=database_url, data_dir=data_dir / "data", **given), clock)
     try:
-        make_tables(rt)
+        make(rt)
         yield World(rt, clock)
     finally:
         rt.egress.close()
