@@ -75,7 +75,8 @@ def read_groups(attributes: Attributes, config: SamlConfig) -> tuple[tuple[Group
     """
     if not config.groups_attribute:
         return (), "absent"
-    if GROUPS_LINK in attributes:
+    # Entra's own documents show the name with a blank before it. The link itself is never followed.
+    if any(name.strip() == GROUPS_LINK for name in attributes):
         return (), "overage"
     if config.groups_attribute not in attributes:
         return (), "absent"

@@ -163,6 +163,7 @@ def test_the_format_of_the_name_must_be_stable(name_format: str, subject: str, a
         pytest.param({"groups": []}, [], "complete", id="empty"),
         pytest.param({"other": ["a"]}, [], "absent", id="absent"),
         pytest.param({GROUPS_LINK: ["https://graph.example"]}, [], "overage", id="entra-overage"),
+        pytest.param({" " + GROUPS_LINK: ["https://graph.example"]}, [], "overage", id="entra-overage-blank"),
         pytest.param({"groups": ["a", "b\u200b"]}, ["a"], "error", id="invisible"),
     ],
 )
