@@ -1,12 +1,24 @@
 """What an administrator sets for an OpenID Connect connection; form, API schema and docs come from here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
-from idp_connectors.base import GroupKind
+from idp_connectors.base import GroupKind, GroupLookup
+from idp_connectors.groups.calls import Pace
+from idp_connectors.groups.settings import GroupLookupSettings
+from idp_connectors.groups.sources import SignInFacts, make_lookup
 from idp_connectors.identity_rules import is_clean_text
+from idp_connectors.oidc.issuer_rule import CONSUMER_TENANT, GUID, TENANT_MARK
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"
@@ -31,15 +43,29 @@ RESERVED_PARAMETERS = frozenset(
 )
 
 
-class OidcConfig(BaseModel):
-    """One OpenID Connect provider as an administrator describes it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", title="OpenID Connect")
+class SignInSettings(BaseModel):
+    """The part of the settings that a sign-in needs."""
 
     issuer: Text = Field(
         title="Issuer",
         description="The provider's issuer URL, exactly as its discovery document states it.",
         examples=["https://acme.okta.com"],
+    )
+    discovery_url: str = Field(
+        default="",
+        max_length=512,
+        title="Discovery address",
+        description="Only needed if the discovery document lies elsewhere than below the issuer.",
+    )
+    tenant_ids: tuple[Text, ...] = Field(
+        default=(),
+        title="Microsoft Entra directories",
+        description="Directory (tenant) ids whose people may sign in. Needed if the issuer is for many.",
+    )
+    hosted_domains: tuple[Text, ...] = Field(
+        default=(),
+        title="Google Workspace domains",
+        description="Domains of the organisation. Accounts of others, private ones too, are refused.",
     )
     client_id: Text = Field(
         title="Client ID", description="The identifier of the application registered at the provider."
@@ -101,15 +127,36 @@ class OidcConfig(BaseModel):
     @classmethod
     def _issuer_is_a_safe_url(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS:
-            pass
-        elif parts.scheme != "https" or not parts.hostname:
+        if not _is_https_or_loopback(value):
             raise ValueError("the issuer must be an https address")
+        # Without this: whoever may choose a directory's name chooses the host that speaks for it.
+        if TENANT_MARK in value and (value.count(TENANT_MARK) > 1 or TENANT_MARK not in parts.path):
+            raise ValueError(f"the issuer may have {TENANT_MARK} once, in its path")
         if parts.query or parts.fragment or "?" in value or "#" in value or parts.username is not None:
             raise ValueError("the issuer must have no query, fragment or user name")
         return value
 
-    @field_validator("issuer", "client_id", "groups_claim")
+    @field_validator("discovery_url")
+    @classmethod
+    def _discovery_is_a_safe_url(cls, value: str) -> str:
+        if value and (
+            not _is_https_or_loopback(value) or "#" in value or urlsplit(value).username is not None
+        ):
+            raise ValueError("the discovery address must be an https address without user name")
+        return value
+
+    @field_validator("tenant_ids")
+    @classmethod
+    def _directories_are_organisations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        lowered = tuple(tenant.lower() for tenant in value)
+        if not all(GUID.fullmatch(tenant) for tenant in lowered):
+            raise ValueError("a directory id is a GUID")
+        # Without this: everybody with a private Microsoft account belongs to an allowed directory.
+        if CONSUMER_TENANT in lowered:
+            raise ValueError("the directory of private Microsoft accounts belongs to no organisation")
+        return lowered
+
+    @field_validator("issuer", "discovery_url", "client_id", "groups_claim")
     @classmethod
     def _text_is_clean(cls, value: str) -> str:
         if not is_clean_text(value):
@@ -133,3 +180,39 @@ class OidcConfig(BaseModel):
         if taken:
             raise ValueError(f"these parameters are set by the broker: {', '.join(sorted(taken))}")
         return value
+
+    @model_validator(mode="after")
+    def _an_issuer_for_many_names_its_directories(self) -> Self:
+        # Without this: an absent list would let every organisation in the world in.
+        if TENANT_MARK in self.issuer and not self.tenant_ids:
+            raise ValueError(f"an issuer with {TENANT_MARK} needs the directories that may sign in")
+        return self
+
+
+class OidcConfig(GroupLookupSettings, SignInSettings):
+    """One OpenID Connect provider as an administrator describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="OpenID Connect")
+
+    def find_group_lookup(self, pace: Pace) -> GroupLookup | None:
+        """Return the group lookup that these settings name, None if they name none; raises ValueError."""
+        facts = SignInFacts(
+            issuer=self.issuer,
+            subject=self.subject,
+            group_kind=self.group_kind,
+            client_id=self.client_id,
+            client_secret=self.client_secret.get_secret_value(),
+            tenant_ids=self.tenant_ids,
+        )
+        return make_lookup(self, facts, pace)
+
+    @model_validator(mode="after")
+    def _the_group_lookup_has_what_it_needs(self) -> Self:
+        self.find_group_lookup(Pace())
+        return self
+
+
+def _is_https_or_loopback(value: str) -> bool:
+    parts = urlsplit(value)
+    on_loopback = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
+    return on_loopback or (parts.scheme == "https" and bool(parts.hostname))

@@ -4,6 +4,7 @@ import base64
 import hmac
 import secrets as random_secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -11,12 +12,22 @@ from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import OAuth2ClientAuth
 from authlib.oauth2.client import OAuth2Client
 
-from idp_connectors.base import Begun, Callback, Deps, LoginRequest, VerifiedIdentity, load_config
+from idp_connectors.base import (
+    Begun,
+    Callback,
+    Deps,
+    GroupLookup,
+    LoginRequest,
+    VerifiedIdentity,
+    load_config,
+)
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.groups.calls import Pace
 from idp_connectors.oidc.config import OidcConfig
 from idp_connectors.oidc.discovery import ProviderMetadata, fetch_object, get_provider_metadata
 from idp_connectors.oidc.id_token import Expectation, verify_id_token
 from idp_connectors.oidc.identity import to_identity
+from idp_connectors.oidc.issuer_rule import is_answers_issuer
 
 MAX_CODE_CHARS = 4096
 MAX_USERINFO_BYTES = 256 * 1024
@@ -36,7 +47,7 @@ class OidcLogin:
 
     def begin(self, request: LoginRequest, deps: Deps) -> Begun:
         """Return the provider's sign-in address and what `complete` will need; raises ConnectorError."""
-        metadata = get_provider_metadata(self._config.issuer, deps)
+        metadata = self._metadata(deps)
         nonce = random_secrets.token_urlsafe(32)
         verifier = random_secrets.token_urlsafe(48)
         extras = dict(self._config.extra_authorize_params)
@@ -53,8 +64,8 @@ class OidcLogin:
 
     def complete(self, callback: Callback, deps: Deps) -> VerifiedIdentity:
         """Return who signed in, after every check of answer, ID token and userinfo; raises ConnectorError."""
-        metadata = get_provider_metadata(self._config.issuer, deps)
-        code = _read_answer(callback, metadata)
+        metadata = self._metadata(deps)
+        code = _read_answer(callback, metadata, self._config)
         tokens = self._redeem(code, callback, metadata, deps)
         access_token = tokens.get("access_token")
         claims = verify_id_token(
@@ -65,12 +76,29 @@ class OidcLogin:
                 nonce=callback.private.get("nonce", ""),
                 algorithms=self._config.allowed_algorithms,
                 access_token=access_token if isinstance(access_token, str) else "",
+                tenant_ids=self._config.tenant_ids,
+                hosted_domains=self._config.hosted_domains,
             ),
             deps,
         )
         if self._config.use_userinfo:
             claims = _userinfo(metadata, access_token, claims["sub"], deps) | claims
-        return to_identity(claims, self._config, tokens["id_token"])
+        return self._with_all_groups(to_identity(claims, self._config, tokens["id_token"]), deps)
+
+    def _with_all_groups(self, identity: VerifiedIdentity, deps: Deps) -> VerifiedIdentity:
+        """Return the identity with looked-up groups where the token's are not all, or are not to count.
+
+        A lookup that fails leaves the sign-in as it is: its state says that the groups grant nothing new.
+        """
+        lookup = self._config.find_group_lookup(Pace())
+        is_wanted = self._config.group_lookup_when == "always" or identity.groups_state == "overage"
+        if lookup is None or not is_wanted:
+            return identity
+        found = lookup.lookup(identity.subject, deps)
+        return replace(identity, groups=found.groups, groups_state=found.state, groups_source=found.source)
+
+    def _metadata(self, deps: Deps) -> ProviderMetadata:
+        return get_provider_metadata(self._config.issuer, deps, self._config.discovery_url)
 
     def _client(self, deps: Deps, callback_url: str) -> Any:
         client = _CodeFlowClient(
@@ -131,8 +159,19 @@ class OidcConnector:
         """Return the sign-in for stored `config` and opened `secrets`; raises ConnectorError."""
         return OidcLogin(load_config(OidcConfig, config, secrets))
 
+    def group_lookup(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> GroupLookup:
+        """Return the group lookup for stored `config` and opened `secrets`; raises ConnectorError."""
+        lookup = load_config(OidcConfig, config, secrets).find_group_lookup(Pace())
+        if lookup is None:
+            raise ConnectorError(
+                ConnectorErrorCode.CONFIG_INVALID,
+                "This connection has no group lookup: its groups come with the sign-in only.",
+                field="group_lookup",
+            )
+        return lookup
 
-def _read_answer(callback: Callback, metadata: ProviderMetadata) -> str:
+
+def _read_answer(callback: Callback, metadata: ProviderMetadata, config: OidcConfig) -> str:
     """Return the authorization code of an answer that belongs to this sign-in and to this provider."""
     answer = callback.query
     state = callback.private.get("state", "")
@@ -142,7 +181,8 @@ def _read_answer(callback: Callback, metadata: ProviderMetadata) -> str:
             ConnectorErrorCode.STATE_MISMATCH, "This answer does not belong to your sign-in. Start again."
         )
     # Without this: a code of one provider is redeemed at another (mix-up; RFC 9207 section 2.4).
-    if ("iss" in answer or metadata.sends_iss_in_response) and answer.get("iss") != metadata.issuer:
+    is_ours = is_answers_issuer(answer.get("iss"), metadata.issuer, config.tenant_ids)
+    if ("iss" in answer or metadata.sends_iss_in_response) and not is_ours:
         raise ConnectorError(
             ConnectorErrorCode.ISSUER_MISMATCH,
             "This answer comes from another identity provider than the one asked.",

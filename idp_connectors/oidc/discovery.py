@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from idp_connectors.base import Deps
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.oidc.issuer_rule import discovery_address
 from idp_connectors.remembered import get_remembered
 
 MAX_DOCUMENT_BYTES = 128 * 1024
@@ -23,9 +24,15 @@ class ProviderMetadata:
     sends_iss_in_response: bool
 
 
-def get_provider_metadata(issuer: str, deps: Deps) -> ProviderMetadata:
-    """Return the checked metadata of `issuer`, remembered for an hour; raises ConnectorError."""
-    return get_remembered(f"oidc-discovery:{issuer}", deps, lambda: _load(issuer, deps))
+def get_provider_metadata(issuer: str, deps: Deps, discovery_url: str = "") -> ProviderMetadata:
+    """Return the checked metadata of `issuer`, remembered for an hour; raises ConnectorError.
+
+    `discovery_url` says where the document is if it does not lie below the issuer.
+    """
+    url = discovery_address(issuer, discovery_url)
+    # Without the address in the key: a connection that fetches the document elsewhere would choose the
+    # endpoints of every other connection to the same issuer.
+    return get_remembered(f"oidc-discovery:{issuer}:{url}", deps, lambda: _load(issuer, url, deps))
 
 
 def fetch_object(url: str, deps: Deps, *, max_bytes: int, bearer: str = "") -> dict[str, Any]:
@@ -49,8 +56,7 @@ def fetch_object(url: str, deps: Deps, *, max_bytes: int, bearer: str = "") -> d
     return found
 
 
-def _load(issuer: str, deps: Deps) -> ProviderMetadata:
-    url = issuer.rstrip("/") + "/.well-known/openid-configuration"
+def _load(issuer: str, url: str, deps: Deps) -> ProviderMetadata:
     document = fetch_object(url, deps, max_bytes=MAX_DOCUMENT_BYTES)
     # Without this: a document that names another issuer lets one provider speak for another
     # (OpenID Connect Discovery 4.3).

@@ -18,6 +18,7 @@ from idp_connectors.base import Deps
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.identity_rules import require_subject
 from idp_connectors.oidc.discovery import ProviderMetadata
+from idp_connectors.oidc.issuer_rule import is_key_of, read_issuer
 from idp_connectors.oidc.key_admission import MAX_KID_CHARS
 from idp_connectors.oidc.key_source import get_key
 
@@ -34,12 +35,18 @@ _HASHES = {
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What an ID token must match: the client, the nonce of this sign-in, and the algorithms allowed."""
+    """What an ID token must match: the client, the nonce of this sign-in, and the algorithms allowed.
+
+    `tenant_ids` and `hosted_domains` narrow an issuer that speaks for many organisations; empty means that
+    the issuer speaks for one.
+    """
 
     client_id: str
     nonce: str
     algorithms: Collection[str]
     access_token: str = ""
+    tenant_ids: Collection[str] = ()
+    hosted_domains: Collection[str] = ()
 
 
 def verify_id_token(
@@ -63,7 +70,15 @@ def verify_id_token(
             detail=f"{type(error).__name__}: {error}",
         ) from error
     claims = _parse_object(verified.payload)
-    _check_parties(claims, metadata, expected)
+    issuer = read_issuer(claims, metadata.issuer, expected.tenant_ids)
+    # Without this: a key that signs for one directory only vouches for people of all the others.
+    if not is_key_of(key.issuer, metadata.issuer, issuer):
+        raise ConnectorError(
+            ConnectorErrorCode.SIGNATURE_INVALID,
+            "The ID token is signed by a key of another organisation.",
+            detail=f"the key signs for {key.issuer!r:.200}, the token is of {issuer!r:.200}",
+        )
+    _check_parties(claims, expected)
     _check_times(claims, deps.now)
     _check_nonce(claims, expected.nonce)
     _check_access_token_hash(claims, expected.access_token, algorithm)
@@ -93,14 +108,7 @@ def _read_header(header: dict[str, Any], allowed: Collection[str]) -> tuple[str,
     return algorithm, kid
 
 
-def _check_parties(claims: dict[str, Any], metadata: ProviderMetadata, expected: Expectation) -> None:
-    if claims.get("iss") != metadata.issuer:
-        raise ConnectorError(
-            ConnectorErrorCode.ISSUER_MISMATCH,
-            "The ID token was issued by another provider than the one configured.",
-            detail=f"expected {metadata.issuer!r}, found {claims.get('iss')!r:.200}",
-            field="iss",
-        )
+def _check_parties(claims: dict[str, Any], expected: Expectation) -> None:
     audience = claims.get("aud")
     # Without this: a token that another application received, alone or together with us, signs in here.
     if audience != expected.client_id and audience != [expected.client_id]:
@@ -116,6 +124,14 @@ def _check_parties(claims: dict[str, Any], metadata: ProviderMetadata, expected:
             "The ID token was made for another application.",
             detail=f"azp is {claims['azp']!r:.200}",
             field="azp",
+        )
+    # Without this: the `hd` that we asked for is only a hint to the page, and any Google account signs in.
+    if expected.hosted_domains and claims.get("hd") not in expected.hosted_domains:
+        raise ConnectorError(
+            ConnectorErrorCode.CLAIM_INVALID,
+            "This account does not belong to the organisation. Choose your work account.",
+            detail=f"hd is {claims.get('hd')!r:.200}",
+            field="hd",
         )
 
 

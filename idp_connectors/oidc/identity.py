@@ -7,6 +7,7 @@ from idp_connectors.base import Group, GroupsState, VerifiedIdentity
 from idp_connectors.claim_mapping import pick
 from idp_connectors.identity_rules import email_verified_by, is_clean_text, require_subject
 from idp_connectors.oidc.config import OidcConfig
+from idp_connectors.oidc.issuer_rule import TENANT_MARK
 
 MAX_GROUPS = 2000
 
@@ -20,7 +21,7 @@ def to_identity(claims: Mapping[str, Any], config: OidcConfig, id_token: str) ->
     amr = claims.get("amr")
     auth_time = claims.get("auth_time")
     return VerifiedIdentity(
-        issuer=config.issuer,
+        issuer=_issuer(claims, config),
         subject=_subject(claims, config),
         subject_kind=config.subject,
         email=email or None,
@@ -62,6 +63,13 @@ def read_groups(claims: Mapping[str, Any], config: OidcConfig) -> tuple[tuple[Gr
     usable = list(dict.fromkeys(value for value in values if value and is_clean_text(value)))
     state: GroupsState = "truncated" if len(usable) > MAX_GROUPS else "complete"
     return tuple(Group(config.group_kind, value) for value in usable[:MAX_GROUPS]), state
+
+
+def _issuer(claims: Mapping[str, Any], config: OidcConfig) -> str:
+    """Return the issuer in its canonical spelling; the ID-token checks have accepted `tid` and `iss`."""
+    if TENANT_MARK not in config.issuer:
+        return config.issuer
+    return config.issuer.replace(TENANT_MARK, require_subject(claims.get("tid"), "tid"))
 
 
 def _subject(claims: Mapping[str, Any], config: OidcConfig) -> str:

@@ -28,11 +28,15 @@ _ALGORITHMS_BY_SHAPE: Mapping[tuple[str, str], frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class AdmittedKey:
-    """A public key together with the only algorithms that it may verify."""
+    """A public key together with the only algorithms that it may verify.
+
+    `issuer` is whom the key set says that this key signs for; "" if it says nothing.
+    """
 
     kid: str
     algorithms: frozenset[str]
     key: PublicKey
+    issuer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,10 @@ def _admit(jwk: dict[str, Any]) -> AdmittedKey | None:
     if "alg" in jwk:
         algorithms = algorithms.intersection({jwk["alg"]} if isinstance(jwk["alg"], str) else ())
     key = _import_key(jwk, kty)
-    return AdmittedKey(kid, algorithms, key) if key is not None and algorithms else None
+    if key is None or not algorithms:
+        return None
+    issuer = jwk.get("issuer", "")
+    return AdmittedKey(kid, algorithms, key, issuer if isinstance(issuer, str) else "")
 
 
 def _import_key(jwk: dict[str, Any], kty: str) -> PublicKey | None:
