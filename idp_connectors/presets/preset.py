@@ -1,0 +1,134 @@
+"""What a preset is made of, and what is done with one: filling settings, explaining errors."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from idp_connectors.base import GroupKind
+from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+
+Given = Literal["callback_url", "entity_id", "base_url"]
+"""An address of the broker that the provider's console wants, by its name in `LoginRequest`."""
+
+_PLACE = re.compile(r"\$\{([a-z_]+)\}")
+MAX_ANSWER_CHARS = 32_768
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """Something that the administrator brings from the provider's console.
+
+    `console` names it as the console does; `pattern` is what a right value looks like, as a whole.
+    """
+
+    name: str
+    title: str
+    console: str
+    pattern: str
+    example: str
+    is_secret: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Give:
+    """A value of ours to copy into a field of the provider's console; an optional one may be left out."""
+
+    console: str
+    value: Given
+    is_required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupStrategy:
+    """How groups arrive: which sort of name, up to how many, and what helps when there are more."""
+
+    kind: GroupKind
+    limit: int | None
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mishap:
+    """One thing that goes wrong often: how it shows, why, and what to change where.
+
+    `code` is how our connector reports it; `sign` is a text that the provider shows or sends, if any.
+    """
+
+    code: ConnectorErrorCode
+    sign: str = ""
+    cause: str
+    fix: str
+    console: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """A provider by one protocol; `settings` fill the connector's model, `${name}` stands for a `Take`.
+
+    `claims` says which upstream name fills which field of an identity. `subject_is_weak` marks an identifier
+    that the provider may give to somebody else one day; `subject_why` says it in a sentence.
+    """
+
+    takes: tuple[Take, ...]
+    gives: tuple[Give, ...]
+    settings: Mapping[str, Any]
+    claims: Mapping[str, str]
+    groups: GroupStrategy
+    steps: tuple[str, ...]
+    mishaps: tuple[Mishap, ...] = ()
+    subject_why: str
+    subject_is_weak: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A make of identity provider: what people call it, and what it offers by connector kind."""
+
+    title: str
+    sides: Mapping[str, Side] = field(default_factory=dict)
+
+
+def fill(side: Side, answers: Mapping[str, str]) -> dict[str, Any]:
+    """Return the connection's settings, secrets included, for what the administrator brought.
+
+    Raises ConnectorError that names the first answer that is absent, unknown or shaped wrongly, and never
+    repeats it. The connector's own model judges the result.
+    """
+    known = {take.name: take for take in side.takes}
+    for name in answers:
+        if name not in known:
+            raise _refuse(name, "There is no such field.")
+    cleaned = {name: answers.get(name, "").strip() for name in known}
+    for name, take in known.items():
+        # Without this: what is pasted into one part of an address changes the rest of it.
+        if len(cleaned[name]) > MAX_ANSWER_CHARS or not re.fullmatch(take.pattern, cleaned[name]):
+            raise _refuse(name, f"{take.title} does not look right. It is found under {take.console}.")
+    return {name: _filled(value, cleaned) for name, value in side.settings.items()}
+
+
+def explain(side: Side, code: ConnectorErrorCode, detail: str = "") -> tuple[Mishap, ...]:
+    """Return what probably went wrong, likeliest first; empty if the preset knows nothing of it.
+
+    A mishap whose sign occurs in `detail` stands alone, the longest sign before those that it contains;
+    without such a sign all of that code are returned.
+    """
+    signs = [mishap.sign for mishap in side.mishaps if mishap.sign and mishap.sign in detail]
+    if signs:
+        longest = max(signs, key=len)
+        return tuple(mishap for mishap in side.mishaps if mishap.sign == longest)
+    return tuple(mishap for mishap in side.mishaps if mishap.code == code)
+
+
+def _filled(value: Any, answers: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return _PLACE.sub(lambda place: answers[place.group(1)], value)
+    if isinstance(value, tuple):
+        return [_filled(part, answers) for part in value]
+    if isinstance(value, Mapping):
+        return {name: _filled(part, answers) for name, part in value.items()}
+    return value
+
+
+def _refuse(name: str, public: str) -> ConnectorError:
+    return ConnectorError(ConnectorErrorCode.CONFIG_INVALID, public, field=name)
