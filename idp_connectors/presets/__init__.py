@@ -13,6 +13,7 @@ _MODULES = (
     "okta",
     "entra",
     "google",
+    "keycloak",
     "generic",
 )
 

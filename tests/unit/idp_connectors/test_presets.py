@@ -268,6 +268,7 @@ def test_google_people_are_known_by_account_and_their_groups_are_looked_up_alway
     ("preset", "issuer", "group"),
     [
         ("okta", "https://acme.okta.com", "agents-finance"),
+        ("keycloak", "https://sso.corp.example/realms/corp", "/staff/finance"),
         ("generic", "https://id.corp.example", "finance"),
     ],
 )
