@@ -64,6 +64,15 @@ def test_every_module_with_a_preset_is_in_the_table_and_offers_both_protocols():
     assert [name for name, preset in PRESETS.items() if set(preset.sides) != {"oidc", "saml"}] == []
 
 
+def test_the_guide_shows_the_line_that_a_new_preset_adds():
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    shown = guide.partition("## Adding a preset")[2].partition("\n## ")[0]
+    table = (ROOT / "idp_connectors/presets/__init__.py").read_text()
+    added = re.findall(r'^\+    ("[a-z]+",)$', shown, re.MULTILINE)
+    assert len(added) == 1
+    assert f"    {added[0]}\n" in table
+
+
 # --- each side --------------------------------------------------------------------------------------
 
 
