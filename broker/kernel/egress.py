@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_048_576
 """No document that the broker fetches is honestly larger."""
+MOST_BYTES = 4 * MAX_BYTES
+"""Nothing larger is read from anybody, whatever a caller would take."""
 TOTAL_SECONDS = 10.0
 """A far side that drips its answer is given up after this long."""
 

@@ -4,7 +4,7 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -49,7 +49,29 @@ class _SchemeGuard(httpx2.BaseTransport):
         response = self._inner.handle_request(request)
         # Without this: a server could recognise the broker across tenants by a cookie that it set.
         response.headers.pop("set-cookie", None)
+        response.stream = _CappedStream(response.stream)
         return response
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _CappedStream(httpx2.SyncByteStream):
+    """A body of which no caller is handed more than ``MOST_BYTES``, whether it counts for itself or not.
+
+    Without this: a far side fills the memory within the time that an answer may take.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __iter__(self) -> Iterator[bytes]:
+        seen = 0
+        for chunk in self._inner:
+            seen += len(chunk)
+            if seen > egress.MOST_BYTES:
+                raise httpx2.ReadError("the answer is larger than is honest")
+            yield chunk
 
     def close(self) -> None:
         self._inner.close()

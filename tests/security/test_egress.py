@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import pytest
 
 from broker.kernel import egress as egress_module
@@ -276,6 +277,17 @@ def test_an_oversized_answer_is_given_up(developer: Egress):
 def test_one_byte_more_than_allowed_is_too_much(developer: Egress):
     with server(lambda c: c.sendall(OK)) as url:
         refuse(url, egress=developer, max_bytes=12)
+
+
+def test_no_caller_is_handed_more_than_is_honest(developer: Egress, monkeypatch: pytest.MonkeyPatch):
+    with server(lambda c: c.sendall(OK)) as url:
+        assert developer.client().get(url).json() == {"ok": "yes"}
+    monkeypatch.setattr(egress_module, "MOST_BYTES", 12)
+    with (
+        server(lambda c: c.sendall(OK)) as url,
+        pytest.raises(httpx2.ReadError, match="larger than is honest"),
+    ):
+        developer.client().get(url)
 
 
 def test_a_compressed_answer_is_not_unfolded(developer: Egress):
