@@ -25,7 +25,8 @@ from idp_connectors.oidc.key_source import get_key
 MAX_TOKEN_CHARS = 16 * 1024
 SKEW_SECONDS = 60
 
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+"""The signature may be empty here, so that an unsigned token is refused as what it is."""
 _HASHES = {
     "256": hashlib.sha256,
     "384": hashlib.sha384,

@@ -43,7 +43,9 @@ def test_o01_an_unsigned_token_is_refused(spelling: str):
 def test_o01_an_empty_signature_is_refused():
     provider = OpenIdProvider()
     provider.bend_token = lambda header, claims: f"{segment({**header, 'alg': 'none'})}.{segment(claims)}."
-    assert_refused(provider, Code.DOCUMENT_REFUSED)
+    assert_refused(provider, Code.ALGORITHM_REFUSED)
+    provider.bend_token = lambda header, claims: f"{segment(header)}.{segment(claims)}."
+    assert_refused(provider, Code.SIGNATURE_INVALID)
 
 
 @pytest.mark.parametrize("form", ["pem", "der", "jwk", "jwks"])
