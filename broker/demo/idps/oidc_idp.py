@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 import secrets
 import threading
 import time
@@ -16,11 +17,14 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, Key, RSAKey
 from werkzeug.wrappers import Response as AnyResponse
 
+from broker.demo.idps.faults import SKEW_SECONDS, Fault, FaultSwitch, install_switch, may_fail
 from broker.demo.idps.login_page import Look, create_provider_app, render_login, render_refusal
 from broker.demo.people import Person
 
 CODE_SECONDS = 60
 ID_TOKEN_SECONDS = 3600
+POSSIBLE_FAULTS = frozenset(Fault) - {Fault.EXPIRED_CERTIFICATE}
+"""Signing keys of OpenID Connect do not end by themselves."""
 _KEPT = ("client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "login_hint")
 
 
@@ -54,7 +58,7 @@ class OidcIdp:
     """A provider with one relying party. `people` may be changed while it runs; `rotate_key` changes its key.
 
     `issued` keeps every token given out, so that a test can look for it where it must not be.
-    Subclasses say which claims their ID tokens carry.
+    `switch` makes it faulty. Subclasses say which claims their ID tokens carry.
     """
 
     def __init__(
@@ -66,14 +70,16 @@ class OidcIdp:
         people: Sequence[Person],
         algorithm: str,
         clock: Callable[[], float] = time.time,
+        fault: Fault | None = None,
     ) -> None:
         self.look = look
+        self.switch = FaultSwitch(POSSIBLE_FAULTS, fault)
         self.people = {person.key: person for person in people}
         self.issuer = origin + paths.issuer
         self._origin = origin
         self._paths = paths
         self._algorithm = algorithm
-        self._clock = clock
+        self.clock = clock
         self._party: RelyingParty | None = None
         self._keys: list[Key] = []
         self._codes: dict[str, _Code] = {}
@@ -88,17 +94,15 @@ class OidcIdp:
 
     def rotate_key(self) -> None:
         """Sign with a new key from now on; the one before stays published for tokens on their way."""
-        kid = secrets.token_hex(8)
-        made: Key
-        if self._algorithm == "ES256":
-            made = ECKey.generate_key("P-256", {"kid": kid, "use": "sig", "alg": "ES256"})
-        else:
-            made = RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
-        self._keys = [made, *self._keys[:1]]
+        self._keys = [_make_key(self._algorithm), *self._keys[:1]]
 
     def id_claims(self, person: Person, client_id: str, scopes: frozenset[str]) -> dict[str, Any]:
         """The claims about a person; the protocol's own (iss, aud, nonce and times) are added to them."""
         return {"sub": person.subject, "name": person.name, "email": person.email}
+
+    def group_claims(self, person: Person, scopes: frozenset[str]) -> dict[str, Any]:
+        """The claims about a person's groups."""
+        return {"groups": list(person.groups)}
 
     def discovery(self) -> dict[str, Any]:
         """The provider's OpenID configuration."""
@@ -125,10 +129,15 @@ class OidcIdp:
         """The provider as a Flask application."""
         app = create_provider_app(f"idp_{self.look.tone}")
         well_known = f"{self._paths.issuer}/.well-known/openid-configuration"
-        app.add_url_rule(well_known, "discovery", lambda: jsonify(self.discovery()))
-        app.add_url_rule(self._paths.keys, "keys", lambda: jsonify(self.key_set()))
+        machines = {
+            "discovery": (well_known, lambda: jsonify(self.discovery()), "GET"),
+            "keys": (self._paths.keys, lambda: jsonify(self.key_set()), "GET"),
+            "token": (self._paths.token, self._token, "POST"),
+        }
+        for name, (path, view, method) in machines.items():
+            app.add_url_rule(path, name, may_fail(self.switch, view), methods=[method])
         app.add_url_rule(self._paths.authorize, "authorize", self._authorize, methods=["GET", "POST"])
-        app.add_url_rule(self._paths.token, "token", self._token, methods=["POST"])
+        install_switch(app, self.switch)
         return app
 
     def _authorize(self) -> AnyResponse | str | tuple[str, int]:
@@ -146,9 +155,16 @@ class OidcIdp:
         person = self.people.get(request.form.get("person", ""))
         if person is None:
             return render_login(self.look, list(self.people.values()), kept, kept.get("login_hint", ""))
+        refusal = self.refusal(person)
+        if refusal:
+            return self._answer(given, **refusal)
         code = secrets.token_urlsafe(32)
-        self._codes[code] = _Code(person, kept, int(self._clock()))
+        self._codes[code] = _Code(person, kept, int(self.clock()))
         return self._answer(given, code=code)
+
+    def refusal(self, person: Person) -> dict[str, str]:
+        """The error with which this provider sends a person back, or nothing."""
+        return {}
 
     def _answer(self, given: Mapping[str, str], **answer: str) -> AnyResponse:
         state = {"state": given["state"]} if "state" in given else {}
@@ -161,7 +177,7 @@ class OidcIdp:
             return jsonify(error="invalid_client"), 401
         with self._lock:
             code = self._codes.pop(form.get("code", ""), None)
-        if code is None or code.signed_in_at + CODE_SECONDS < self._clock():
+        if code is None or code.signed_in_at + CODE_SECONDS < self.clock():
             return jsonify(
                 error="invalid_grant", error_description="The code is unknown, used or too old."
             ), 400
@@ -189,21 +205,38 @@ class OidcIdp:
         }
 
     def _id_token(self, code: _Code, client_id: str, access_token: str) -> str:
-        now = int(self._clock())
+        is_on = self.switch.is_on
+        now = int(self.clock()) + (SKEW_SECONDS if is_on(Fault.CLOCK_SKEW) else 0)
         half = hashlib.sha256(access_token.encode()).digest()[:16]
         protocol = {
-            "iss": self.issuer,
-            "aud": client_id,
+            "iss": self.issuer + ("/elsewhere" if is_on(Fault.WRONG_ISSUER) else ""),
+            "aud": "another-application" if is_on(Fault.WRONG_AUDIENCE) else client_id,
             "iat": now,
             "exp": now + ID_TOKEN_SECONDS,
             "at_hash": base64.urlsafe_b64encode(half).rstrip(b"=").decode(),
         }
         nonce = {"nonce": code.parameters["nonce"]} if "nonce" in code.parameters else {}
         scopes = frozenset(code.parameters.get("scope", "").split())
-        claims = {**protocol, **nonce, **self.id_claims(code.person, client_id, scopes)}
-        key = self._keys[0]
+        groups = {} if is_on(Fault.MISSING_GROUPS) else self.group_claims(code.person, scopes)
+        return self._sign({**protocol, **nonce, **self.id_claims(code.person, client_id, scopes), **groups})
+
+    def _sign(self, claims: dict[str, Any]) -> str:
+        if self.switch.is_on(Fault.UNSIGNED):
+            return f"{_segment({'alg': 'none'})}.{_segment(claims)}."
+        key = _make_key(self._algorithm) if self.switch.is_on(Fault.ROTATED_KEY) else self._keys[0]
         header = {"alg": self._algorithm, "kid": key.kid}
         return jwt.encode(header, claims, key, algorithms=[self._algorithm])
+
+
+def _make_key(algorithm: str) -> Key:
+    kid = secrets.token_hex(8)
+    if algorithm == "ES256":
+        return ECKey.generate_key("P-256", {"kid": kid, "use": "sig", "alg": algorithm})
+    return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": algorithm})
+
+
+def _segment(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
 def _is_authenticated(party: RelyingParty, form: Mapping[str, str]) -> bool:
