@@ -30,6 +30,7 @@ __all__ = [
     "GroupAnswer",
     "GroupKind",
     "GroupLookup",
+    "GroupPlan",
     "GroupsState",
     "HttpClient",
     "InteractiveLogin",
@@ -38,6 +39,7 @@ __all__ = [
     "MemoryCache",
     "PasswordLogin",
     "PersonState",
+    "PlansGroups",
     "PublishesMetadata",
     "SignsInByPassword",
     "Spend",
@@ -77,6 +79,7 @@ class VerifiedIdentity:
     """What a provider proved about a person; (issuer, subject_kind, subject) is the stable key.
 
     `email` is for display. `private` holds what only server-side code may see, such as an ID token hint.
+    `groups_problem` says why groups are not complete, for administrators, where there is more to say.
     """
 
     issuer: str
@@ -90,6 +93,7 @@ class VerifiedIdentity:
     groups: tuple[Group, ...] = ()
     groups_state: GroupsState = "absent"
     groups_source: str = ""
+    groups_problem: str = ""
     auth_time: int | None = None
     acr: str = ""
     amr: tuple[str, ...] = ()
@@ -154,6 +158,20 @@ class GroupAnswer:
     fetched_at: int
     person: PersonState = "unknown"
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupPlan:
+    """Where a connection's groups are asked for, at the sign-in or between two, and how often.
+
+    `connection` is the slug of another connection of the same tenant, "" for the connection's own lookup.
+    `attribute` names what the person's provider sent as their key there, "" for their stable subject.
+    """
+
+    connection: str = ""
+    attribute: str = ""
+    by: Literal["subject", "username"] = "subject"
+    refresh_seconds: int = 3600
 
 
 class HttpClient(Protocol):
@@ -223,6 +241,14 @@ class LooksUpGroups(Protocol):
 
     def group_lookup(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> GroupLookup:
         """Return the group lookup for stored `config` and opened `secrets`; raises ConnectorError."""
+
+
+@runtime_checkable
+class PlansGroups(Protocol):
+    """Is implemented by connectors whose settings say where groups are asked for, and how often."""
+
+    def group_plan(self, config: Mapping[str, Any]) -> GroupPlan | None:
+        """Return the plan of a stored `config`; None if groups come with the sign-in and nothing else."""
 
 
 @runtime_checkable

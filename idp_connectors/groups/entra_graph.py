@@ -6,7 +6,7 @@ token carries is never read.
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
 
@@ -43,7 +43,7 @@ class EntraAccess:
     """The application that may read groups, the cloud it lives in, and the directories it may ask about."""
 
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     graph_host: str
     tenant_ids: frozenset[str]
 
@@ -56,7 +56,10 @@ class EntraGraphLookup:
         self._pace = pace
 
     def lookup(self, key: str, deps: Deps, *, by: Literal["subject", "username"] = "subject") -> GroupAnswer:
-        """Return the groups of `key` ("directory/object", or a user name); a failure is state "error"."""
+        """Return the groups of `key`; a failure is state "error".
+
+        A subject is "directory/object", or the object's id alone if there is one directory only.
+        """
 
         def work(gathered: Gathered) -> None:
             tenant, person = self._address(key, by)
@@ -71,7 +74,9 @@ class EntraGraphLookup:
             if len(tenants) != 1:
                 raise LookupFailed("A user name says nothing about which directory is meant.")
             return next(iter(tenants)), require_username(key)
-        tenant, _, person = key.partition("/")
+        # SAML names the object and leaves the directory to the entity ID.
+        is_bare = "/" not in key and len(tenants) == 1
+        tenant, _, person = f"{next(iter(tenants))}/{key}".partition("/") if is_bare else key.partition("/")
         # Without this: what stands in an id chooses another path at Graph, or another directory's token.
         if not _GUID.fullmatch(tenant) or not _GUID.fullmatch(person):
             raise LookupFailed("The stable identifier is not a directory id and an object id.")

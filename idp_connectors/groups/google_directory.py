@@ -6,7 +6,7 @@ constants: what the key file says about where to go is not read.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -37,7 +37,7 @@ ASSERTION_SECONDS = 300
 class GoogleAccess:
     """A service account's key file and the administrator in whose name it asks."""
 
-    key_file: str
+    key_file: str = field(repr=False)
     admin: str
     kind: Literal["id", "email"]
 

@@ -7,7 +7,7 @@ import json
 import re
 import secrets as random_secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
 
@@ -41,7 +41,7 @@ class OktaAccess:
 
     host: str
     client_id: str
-    private_key: str
+    private_key: str = field(repr=False)
     kind: Literal["id", "name"]
 
 

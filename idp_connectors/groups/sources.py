@@ -1,7 +1,7 @@
 """Which lookup a connection has, from its settings and from what is known of its sign-in."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from idp_connectors.base import GroupKind, GroupLookup
@@ -21,7 +21,7 @@ class SignInFacts:
     subject: str
     group_kind: GroupKind
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     tenant_ids: Collection[str] = ()
 
 

@@ -15,6 +15,7 @@ from pydantic import (
 
 from idp_connectors.base import GroupKind, GroupLookup
 from idp_connectors.groups.calls import Pace
+from idp_connectors.groups.plan import GroupPlanSettings
 from idp_connectors.groups.settings import GroupLookupSettings
 from idp_connectors.groups.sources import SignInFacts, make_lookup
 from idp_connectors.identity_rules import is_clean_text
@@ -189,7 +190,7 @@ class SignInSettings(BaseModel):
         return self
 
 
-class OidcConfig(GroupLookupSettings, SignInSettings):
+class OidcConfig(GroupPlanSettings, GroupLookupSettings, SignInSettings):
     """One OpenID Connect provider as an administrator describes it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="OpenID Connect")
@@ -209,6 +210,8 @@ class OidcConfig(GroupLookupSettings, SignInSettings):
     @model_validator(mode="after")
     def _the_group_lookup_has_what_it_needs(self) -> Self:
         self.find_group_lookup(Pace())
+        if self.groups_from and self.group_lookup != "none":
+            raise ValueError("groups come from another connection or from this one's own lookup, not both")
         return self
 
 

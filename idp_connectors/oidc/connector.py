@@ -17,12 +17,14 @@ from idp_connectors.base import (
     Callback,
     Deps,
     GroupLookup,
+    GroupPlan,
     LoginRequest,
     VerifiedIdentity,
     load_config,
 )
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.groups.calls import Pace
+from idp_connectors.groups.plan import read_plan
 from idp_connectors.oidc.config import OidcConfig
 from idp_connectors.oidc.discovery import ProviderMetadata, fetch_object, get_provider_metadata
 from idp_connectors.oidc.id_token import Expectation, verify_id_token
@@ -95,7 +97,13 @@ class OidcLogin:
         if lookup is None or not is_wanted:
             return identity
         found = lookup.lookup(identity.subject, deps)
-        return replace(identity, groups=found.groups, groups_state=found.state, groups_source=found.source)
+        return replace(
+            identity,
+            groups=found.groups,
+            groups_state=found.state,
+            groups_source=found.source,
+            groups_problem=found.problem,
+        )
 
     def _metadata(self, deps: Deps) -> ProviderMetadata:
         return get_provider_metadata(self._config.issuer, deps, self._config.discovery_url)
@@ -169,6 +177,10 @@ class OidcConnector:
                 field="group_lookup",
             )
         return lookup
+
+    def group_plan(self, config: Mapping[str, Any]) -> GroupPlan | None:
+        """Return where this connection's groups are asked for; None if they come with the sign-in only."""
+        return read_plan(config, has_lookup=config.get("group_lookup", "none") != "none")
 
 
 def _read_answer(callback: Callback, metadata: ProviderMetadata, config: OidcConfig) -> str:

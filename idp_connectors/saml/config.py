@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from idp_connectors.base import GroupKind
+from idp_connectors.groups.plan import GroupPlanSettings
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=512, strip_whitespace=True)]
 CertificateText = Annotated[str, StringConstraints(min_length=1, max_length=32_768)]
@@ -22,14 +23,12 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", 
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
-class SamlConfig(BaseModel):
-    """One SAML identity provider as an administrator describes it.
+class SamlSignInSettings(BaseModel):
+    """The part of the settings that a sign-in needs.
 
     Keys come from `certificates` alone: what a message carries in its KeyInfo is never trusted, and there is
     no fingerprint mode.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", title="SAML 2.0")
 
     idp_entity_id: Text = Field(
         title="Identity provider entity ID",
@@ -119,6 +118,12 @@ class SamlConfig(BaseModel):
         if not (self.assertion_signed or self.response_signed):
             raise ValueError("the assertion, the response or both must be signed")
         return self
+
+
+class SamlConfig(GroupPlanSettings, SamlSignInSettings):
+    """One SAML identity provider as an administrator describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="SAML 2.0")
 
 
 def _normalise_certificate(text: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 from lxml import etree
 
-from idp_connectors.base import Begun, Callback, Deps, LoginRequest, VerifiedIdentity, load_config
+from idp_connectors.base import Begun, Callback, Deps, GroupPlan, LoginRequest, VerifiedIdentity, load_config
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.groups.plan import read_plan
 from idp_connectors.saml.config import SamlConfig
 from idp_connectors.saml.engine import signed_bytes, verify_signatures
 from idp_connectors.saml.identity import to_identity
@@ -114,6 +115,10 @@ class SamlConnector:
     def interactive(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> SamlLogin:
         """Return the sign-in for stored `config`; raises ConnectorError."""
         return SamlLogin(load_config(SamlConfig, config, secrets))
+
+    def group_plan(self, config: Mapping[str, Any]) -> GroupPlan | None:
+        """Return the tenant's second source of groups; None if they come with the assertion."""
+        return read_plan(config, has_lookup=False)
 
     def service_metadata(self, *, entity_id: str, callback_url: str) -> bytes:
         """Return the metadata that an administrator gives to the provider."""

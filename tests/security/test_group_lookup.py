@@ -156,7 +156,9 @@ def test_the_connector_tells_groups_between_sign_ins_too():
         f"{TENANT}/{PERSON}\n",
         f"common/{PERSON}",
         f"{TENANT}/me",
-        PERSON,
+        PERSON.upper(),
+        f"{PERSON}?$filter=x",
+        "me",
         "/",
     ],
 )
@@ -166,6 +168,12 @@ def test_graph_is_asked_about_people_of_its_directories_by_id_only(key: str):
     assert (answer.groups, answer.state) == ((), "error")
     assert inquiry.source.requests == []
     assert inquiry.ask().state == "complete"
+
+
+def test_an_object_id_alone_needs_a_lookup_for_one_directory():
+    assert at_graph().ask(PERSON).state == "complete"
+    shared = at_graph(tenant_ids=frozenset({TENANT, OTHER_TENANT}))
+    assert (shared.ask(PERSON).state, shared.source.requests) == ("error", [])
 
 
 @pytest.mark.parametrize("key", ["../me", "a/b", "00u1?x", "00u 1", "me@corp.example", "", "1" * 65, "٣"])
