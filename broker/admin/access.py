@@ -39,7 +39,7 @@ def require_administrator(
     """
     if session.kind == "admin" and session.user_id is None:
         return Administrator(session, ActorRef("admin", session.id))
-    if session.kind == "person" and session.user_id and _has_admin_role(rt, tenant, session.user_id):
+    if session.kind == "person" and session.user_id and _has_admin_role(rt, tenant, session.user_id, ctx.now):
         return Administrator(session, ActorRef("admin", session.user_id))
     _note_refusal(rt, tenant, session, ctx)
     raise Refusal(
@@ -99,10 +99,10 @@ def _note_refusal(rt: Runtime, tenant: TenantSnapshot, session: BrowserSessionVi
         )
 
 
-def _has_admin_role(rt: Runtime, tenant: TenantSnapshot, user_id: str) -> bool:
+def _has_admin_role(rt: Runtime, tenant: TenantSnapshot, user_id: str, now: int) -> bool:
     role = tenant.settings.admin_role
     # Without this: a tenant that names no role would match whatever is compared with nothing.
     if not role:
         return False
     with rt.database.core_read() as connection:
-        return role in live_roles(connection, rt, tenant.id, user_id).roles
+        return role in live_roles(connection, rt, tenant.id, user_id, now).roles

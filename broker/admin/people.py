@@ -73,7 +73,7 @@ def _connection_names(session: Session, desk: Desk, user_ids: list[str]) -> dict
 
 
 def _row(session: Session, desk: Desk, user: User, connection_name: str) -> dict[str, Any]:
-    live = live_roles(session.connection(), desk.rt, desk.tenant.id, user.id)
+    live = live_roles(session.connection(), desk.rt, desk.tenant.id, user.id, desk.now)
     return {
         "user_id": user.id,
         "name": user.display_name,

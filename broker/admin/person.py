@@ -21,6 +21,11 @@ _SOURCES = {
     "id_token": "the ID token",
     "userinfo": "the userinfo endpoint",
     "assertion": "the SAML assertion",
+    "graph": "Microsoft Graph",
+    "directory_api": "the Google Directory API",
+    "okta_api": "the Okta API",
+    "scim": "provisioning",
+    "lookup": "a lookup",
 }
 
 
@@ -76,18 +81,21 @@ def _groups(told: tuple[GroupsTold, ...]) -> list[dict[str, str]]:
 
 
 def _groups_info(session: Session, desk: Desk, detail: PersonDetail) -> dict[str, Any]:
-    live = live_roles(session.connection(), desk.rt, desk.tenant.id, detail.person.id)
+    live = live_roles(session.connection(), desk.rt, desk.tenant.id, detail.person.id, desk.now)
     sources = [_SOURCES.get(one, one) for one in live.source.split(",") if one]
+    troubled = next((one for one in detail.groups if one.state != "complete" and one.problem), None)
     return {
         "state": live.groups_state,
         "source": " and ".join(sources),
         "fetched_at": live.fetched_at or None,
+        "problem": troubled.problem if troubled else "",
+        "refresh_at": troubled.refresh_at if troubled else None,
     }
 
 
 def _roles_with_reasons(session: Session, desk: Desk, detail: PersonDetail) -> list[dict[str, str]]:
     """Return the roles that the person holds now, each with a group and a rule that gives it."""
-    held = live_roles(session.connection(), desk.rt, desk.tenant.id, detail.person.id).roles
+    held = live_roles(session.connection(), desk.rt, desk.tenant.id, detail.person.id, desk.now).roles
     rules = load_roles(desk.rt, desk.tenant.id).rules
     facts = [
         (GroupFact(one.connection_id, group["kind"], group["value"]), group.get("display") or group["value"])

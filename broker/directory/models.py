@@ -66,7 +66,10 @@ class ProvisionedPerson(TenantScoped, Base):
 
 
 class GroupSnapshot(TenantScoped, Base):
-    """The groups of a user as one connection last told them: a fact with source, time and completeness."""
+    """The groups of a user as one connection last told them: a fact with source, time and completeness.
+
+    A source that could not be asked (state "error") leaves groups and time of the answer before.
+    """
 
     __tablename__ = "group_snapshots"
 
@@ -81,6 +84,13 @@ class GroupSnapshot(TenantScoped, Base):
         JSON, default=list
     )  # of the last complete one
     complete_at: Mapped[int | None] = mapped_column(BigInteger)
+    problem: Mapped[str] = mapped_column(String(300), default="")  # why they are not complete, for admins
+    lookup_key: Mapped[str | None] = mapped_column(
+        String(500)
+    )  # whom the source is asked about; None: nobody
+    refresh_at: Mapped[int | None] = mapped_column(BigInteger)  # when it is asked again
+
+    __table_args__ = (Index("ix_group_snapshots_refresh_at", "refresh_at"),)
 
 
 class Role(TenantScoped, Base):

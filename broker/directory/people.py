@@ -35,7 +35,10 @@ class PeoplePage:
 
 @dataclass(frozen=True, slots=True)
 class GroupsTold:
-    """What one connection last told of a person's groups, and how complete that was."""
+    """What one connection last told of a person's groups, how complete that was, and what went wrong.
+
+    Times are epoch seconds; ``refresh_at`` is when the source is asked again, None if only a sign-in tells.
+    """
 
     connection_id: str
     groups: Sequence[Mapping[str, str]]
@@ -43,6 +46,8 @@ class GroupsTold:
     source: str
     fetched_at: int
     complete_at: int | None
+    problem: str
+    refresh_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,16 @@ def get_person(session: Session, tenant_id: str, user_id: str) -> PersonDetail:
             for one in links
         ),
         groups=tuple(
-            GroupsTold(one.connection_id, one.groups, one.state, one.source, one.fetched_at, one.complete_at)
+            GroupsTold(
+                connection_id=one.connection_id,
+                groups=one.groups,
+                state=one.state,
+                source=one.source,
+                fetched_at=one.fetched_at,
+                complete_at=one.complete_at,
+                problem=one.problem,
+                refresh_at=one.refresh_at,
+            )
             for one in told
         ),
     )

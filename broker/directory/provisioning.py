@@ -9,12 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from broker.directory.models import GroupSnapshot, IdentityLink, ProvisionedPerson, User
+from broker.directory.group_facts import MAX_GROUPS, ToldGroups, store_groups
+from broker.directory.models import IdentityLink, ProvisionedPerson, User
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
-from broker.kernel.upsert import dialect_insert
-
-MAX_GROUPS = 5_000
-"""More groups than this are cut and marked truncated, so that one person cannot fill the database."""
 
 SOURCE = "scim"
 _SLICE = 500
@@ -35,16 +32,6 @@ class Provisioned:
     def is_active(self) -> bool:
         """Whether the provider says that this person may be here."""
         return self.state == "active"
-
-
-@dataclass(frozen=True, slots=True)
-class ToldGroups:
-    """A person's groups as one source told them at ``fetched_at`` (epoch seconds)."""
-
-    groups: Sequence[Mapping[str, str]]
-    state: str
-    source: str
-    fetched_at: int
 
 
 def recognise(core: Connection, tenant_id: str, connection_id: str, subject: str) -> Provisioned | None:
@@ -186,31 +173,6 @@ def release_groups(core: Connection, tenant_id: str, connection_id: str) -> int:
         )
         .values(groups=None)
     ).rowcount
-
-
-def store_groups(
-    core: Connection, tenant_id: str, connection_id: str, user_id: str, told: ToldGroups
-) -> None:
-    """Store what one connection told of a user's groups; the last complete answer is kept beside it."""
-    values: dict[str, Any] = {
-        "groups": list(told.groups),
-        "state": told.state,
-        "source": told.source,
-        "fetched_at": told.fetched_at,
-    }
-    if told.state == "complete":
-        values |= {"complete_groups": values["groups"], "complete_at": told.fetched_at}
-    first = {"complete_groups": [], "complete_at": None, **values}
-    insert = dialect_insert(core)
-    statement = insert(GroupSnapshot).values(
-        tenant_id=tenant_id, user_id=user_id, connection_id=connection_id, **first
-    )
-    core.execute(
-        statement.on_conflict_do_update(
-            index_elements=["tenant_id", "user_id", "connection_id"],
-            set_={name: statement.excluded[name] for name in values},
-        )
-    )
 
 
 def _told(groups: Sequence[Mapping[str, str]], now: int) -> ToldGroups:

@@ -12,6 +12,9 @@ from broker.kernel.runtime import Runtime
 from broker.policy.roles import GroupFact, MappingRule, roles_of
 from broker.tenants.snapshot import get_tenant
 
+GRACE_SECONDS = 86_400
+"""How long the last complete answer still bounds what later, incomplete ones may keep."""
+
 _GROUPS = cast(Table, GroupSnapshot.__table__)
 _SELECT_GROUPS = Prepared(
     select(
@@ -21,6 +24,7 @@ _SELECT_GROUPS = Prepared(
         _GROUPS.c.source,
         _GROUPS.c.fetched_at,
         _GROUPS.c.complete_groups,
+        _GROUPS.c.complete_at,
     )
     .where(_GROUPS.c.tenant_id == bindparam("tenant"), _GROUPS.c.user_id == bindparam("of_user"))
     .order_by(_GROUPS.c.fetched_at)
@@ -40,8 +44,8 @@ class RoleBook:
 class LiveRoles:
     """A person's roles now, and the age of what they rest on.
 
-    ``groups_state`` is "complete" only if every connection's answer was; ``fetched_at`` is the oldest
-    answer's time in epoch seconds, 0 when no connection ever answered.
+    ``groups_state`` is "complete" only if every connection's answer was; ``fetched_at`` is the time in epoch
+    seconds of the oldest answer that tells the groups, 0 when no connection ever answered.
     """
 
     roles: frozenset[str]
@@ -87,11 +91,12 @@ def read_roles(connection: Connection, tenant_id: str) -> RoleBook:
     )
 
 
-def live_roles(connection: Connection, rt: Runtime, tenant_id: str, user_id: str) -> LiveRoles:
+def live_roles(connection: Connection, rt: Runtime, tenant_id: str, user_id: str, now: int) -> LiveRoles:
     """Return the roles that follow now from what the tenant's active connections told of the person.
 
-    Groups that are not complete grant nothing that the last complete answer did not already give, and
-    only while they still name a group that gives it. A disabled connection's facts count for nothing.
+    Groups that are not complete grant nothing that the last complete answer did not already give, only
+    while they still name a group that gives it, and only for ``GRACE_SECONDS`` from that answer on. A
+    disabled connection's facts count for nothing.
     """
     book = load_roles(rt, tenant_id)
     tenant = get_tenant(rt, tenant_id)
@@ -105,7 +110,10 @@ def live_roles(connection: Connection, rt: Runtime, tenant_id: str, user_id: str
         if told_by is None or not told_by.is_active:
             continue
         is_complete = row.state == "complete"
-        told_last = [] if is_complete else _facts(row.connection_id, row.complete_groups)
+        # Without this: who left a group keeps its roles for as long as the directory cannot be asked.
+        is_recent = row.complete_at is not None and row.complete_at > now - GRACE_SECONDS
+        counts_still = not is_complete and is_recent
+        told_last = _facts(row.connection_id, row.complete_groups) if counts_still else []
         roles |= roles_of(
             _facts(row.connection_id, row.groups),
             book.rules,

@@ -7,8 +7,9 @@ from sqlalchemy import Connection as CoreConnection
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from broker.directory.group_facts import AskAgain, store_groups, tell
 from broker.directory.models import IdentityLink, User
-from broker.directory.provisioning import MAX_GROUPS, ToldGroups, claim_person, recognise, store_groups
+from broker.directory.provisioning import claim_person, recognise
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import new_id
 from broker.kernel.runtime import Runtime
@@ -16,8 +17,6 @@ from broker.kernel.upsert import dialect_insert
 from broker.tenants.models import Connection
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from idp_connectors.base import VerifiedIdentity
-
-_MAX_GROUP_CHARS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,15 @@ def bind_identity(
     connection: ConnectionView,
     identity: VerifiedIdentity,
     now: int,
+    *,
+    again: AskAgain | None = None,
 ) -> BoundUser:
     """Return the user of (connection, issuer, subject_kind, subject), made at first sight.
 
-    Updates the display fields and stores the groups as this connection told them at ``now``. To be
-    called in a write transaction of the tenant. Raises ``Refusal``: ``access_denied`` (user_disabled),
-    ``sign_in_refused`` (connection_disabled, foreign_connection, unusable_subject).
+    Updates the display fields and stores the groups as this connection told them at ``now``; ``again`` says
+    how their source is asked between sign-ins. To be called in a write transaction of the tenant. Raises
+    ``Refusal``: ``access_denied`` (user_disabled), ``sign_in_refused`` (connection_disabled,
+    foreign_connection, unusable_subject).
     """
     _check_connection(tenant, connection)
     key = _key_of(tenant, connection, identity)
@@ -69,7 +71,15 @@ def bind_identity(
         _update_user(core, tenant.id, user_id, profile, now)
     # Where provisioning pushes groups, its word stands: it also tells what changes between sign-ins.
     if not claim_person(core, tenant.id, connection.id, user_id, person):
-        store_groups(core, tenant.id, connection.id, user_id, _groups_of(identity, now))
+        told = tell(
+            identity.groups,
+            identity.groups_state,
+            identity.groups_source,
+            now,
+            problem=identity.groups_problem,
+            again=again,
+        )
+        store_groups(core, tenant.id, connection.id, user_id, told)
     core.execute(
         update(Connection)
         .where(Connection.tenant_id == tenant.id, Connection.id == connection.id)
@@ -159,17 +169,6 @@ def _profile_of(identity: VerifiedIdentity) -> dict[str, Any]:
 
 def _plain(text: str, limit: int) -> str:
     return "".join(char for char in text if char.isprintable())[:limit].strip()
-
-
-def _groups_of(identity: VerifiedIdentity, now: int) -> ToldGroups:
-    groups = [
-        {"kind": group.kind, "value": group.value, "display": group.display}
-        for group in identity.groups
-        if len(group.value) + len(group.display) <= _MAX_GROUP_CHARS
-    ]
-    was_cut = len(groups) < len(identity.groups) or len(groups) > MAX_GROUPS
-    state = "truncated" if was_cut and identity.groups_state == "complete" else identity.groups_state
-    return ToldGroups(groups[:MAX_GROUPS], state, identity.groups_source[:32], now)
 
 
 def _insert(core: CoreConnection, model: type[Any]) -> Any:

@@ -12,6 +12,7 @@ from broker.directory.sign_in import BoundUser, bind_identity
 from broker.federation.addresses import POSTED_ANSWERS, addresses_of
 from broker.federation.deps import connector_deps
 from broker.federation.flows import TakenFlow, keep_answer, start_flow, take_flow
+from broker.federation.groups import complete_groups, find_asking
 from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import new_secret
@@ -59,6 +60,7 @@ class Signing:
     tenant: TenantSnapshot
     connection: ConnectionView
     connector: Connector
+    connectors: Mapping[str, Connector]
     ctx: CallContext
 
 
@@ -104,7 +106,7 @@ def open_signing(
             reason="connection_disabled",
             whose_move=WhoseMove.ADMIN,
         )
-    return Signing(rt, tenant, connection, connector, ctx)
+    return Signing(rt, tenant, connection, connector, connectors, ctx)
 
 
 def begin(step: Signing, *, browser_secret: str, resume_url: str, login_hint: str = "") -> str:
@@ -177,9 +179,12 @@ def complete(
     The flow is used up before anything is verified, and nothing is stored unless everything holds.
     """
     flow = _take(step, handle, browser_secret)
-    identity = _verify(step, flow, query)
+    asking = find_asking(step.rt, step.connectors, step.tenant, step.connection)
+    identity, again = complete_groups(asking, _verify(step, flow, query), step.ctx.now)
     with step.rt.database.write(step.tenant.id) as session:
-        bound = bind_identity(session, step.rt, step.tenant, step.connection, identity, step.ctx.now)
+        bound = bind_identity(
+            session, step.rt, step.tenant, step.connection, identity, step.ctx.now, again=again
+        )
         if previous is not None:
             # Without this: the session that was there before the sign-in would go on beside it (W02).
             end_session(session.connection(), step.tenant.id, previous.id, step.ctx.now)

@@ -104,7 +104,7 @@ def _step(
         return _page(visit, "sign-in", resume=handle)
     interactions.bind_session(session, visit.tenant.id, handle, person.id, visit.ctx.now)
     agents = load_agents(visit.rt, visit.tenant.id)
-    roles = live_roles(session.connection(), visit.rt, visit.tenant.id, person.user_id)
+    roles = live_roles(session.connection(), visit.rt, visit.tenant.id, person.user_id, visit.ctx.now)
     shown = preview(visit.rt, visit.tenant, agents, request, roles, visit.ctx)
     consent = _consent(visit, session, view, request, person.user_id, agents, shown["granted"])
     if consent is None:

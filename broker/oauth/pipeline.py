@@ -113,7 +113,7 @@ def _issue(tx: Transaction, call: Call, basis: Basis, grant_type: str) -> dict[s
 
 def _roles_now(tx: Transaction, call: Call, basis: Basis) -> LiveRoles:
     if basis.user_id is not None:
-        return live_roles(tx.connection, call.rt, call.tenant.id, basis.user_id)
+        return live_roles(tx.connection, call.rt, call.tenant.id, basis.user_id, call.ctx.now)
     book = load_roles(call.rt, call.tenant.id)
     return LiveRoles(frozenset(), "absent", "", 0, book.role_scopes, book.role_gated)
 

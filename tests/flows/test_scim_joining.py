@@ -17,7 +17,7 @@ def okta(scene: Scene) -> Provider:
 
 def roles(scene: Scene, user_id: str) -> tuple[list[str], str, str]:
     with scene.world.rt.database.core_read() as connection:
-        found = live_roles(connection, scene.world.rt, scene.tenant.id, user_id)
+        found = live_roles(connection, scene.world.rt, scene.tenant.id, user_id, scene.world.now)
     return sorted(found.roles), found.groups_state, found.source
 
 

@@ -137,9 +137,9 @@ def test_T01_a_foreign_person_is_as_unknown_as_none(world: World, acme: Furnishe
 
 def test_T01_a_foreign_person_has_no_roles_here(world: World, acme: Furnished, globex: Furnished):
     with world.rt.database.core_read() as connection:
-        assert live_roles(connection, world.rt, acme.tenant.id, acme.user_id).roles == {"support"}
-        foreign = live_roles(connection, world.rt, acme.tenant.id, globex.user_id)
-        unknown = live_roles(connection, world.rt, acme.tenant.id, "usr_never")
+        assert live_roles(connection, world.rt, acme.tenant.id, acme.user_id, world.now).roles == {"support"}
+        foreign = live_roles(connection, world.rt, acme.tenant.id, globex.user_id, world.now)
+        unknown = live_roles(connection, world.rt, acme.tenant.id, "usr_never", world.now)
     assert foreign == unknown
     assert foreign.roles == frozenset()
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from broker.directory.group_facts import MAX_GROUPS
 from broker.directory.models import GroupSnapshot, Role
 from broker.directory.people import find_person, get_person, list_people
-from broker.directory.roles import LiveRoles, live_roles, load_roles
-from broker.directory.sign_in import MAX_GROUPS
+from broker.directory.roles import GRACE_SECONDS, LiveRoles, live_roles, load_roles
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.versions import bump
 from broker.tenants.models import Connection
@@ -39,7 +39,7 @@ class Acme:
 
     def roles(self, user_id: str) -> LiveRoles:
         with self.world.rt.database.core_read() as connection:
-            return live_roles(connection, self.world.rt, self.tenant.id, user_id)
+            return live_roles(connection, self.world.rt, self.tenant.id, user_id, self.world.now)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_roles_follow_from_groups_and_change_with_them(world: World, acme: Acme)
     assert acme.roles(maya).fetched_at == NOW + 60
 
 
-@pytest.mark.parametrize("state", ["truncated", "overage", "absent", "error"])
+@pytest.mark.parametrize("state", ["truncated", "overage", "absent"])
 def test_incomplete_groups_grant_nothing_new(world: World, acme: Acme, state: str):
     newcomer = world.user(acme.tenant, acme.okta, "nick", groups=["Support"], groups_state=state)
     assert acme.roles(newcomer).roles == frozenset()
@@ -68,18 +68,39 @@ def test_incomplete_groups_grant_nothing_new(world: World, acme: Acme, state: st
     kept = acme.roles(known)
     assert kept.roles == {"support"}, "what a complete answer gave stays while its group is still named"
     assert kept.groups_state == state
+    world.clock.advance(GRACE_SECONDS)
+    assert acme.roles(known).roles == frozenset(), "but not for ever"
     world.user(acme.tenant, acme.okta, "maya", groups=["IT-Ops"], groups_state=state)
     assert acme.roles(known).roles == frozenset()
 
 
-def test_the_last_complete_answer_is_remembered_once(world: World, acme: Acme):
+def test_a_source_that_failed_grants_nothing_new_and_leaves_the_answer_before(world: World, acme: Acme):
+    failed = {"groups_state": "error", "groups_source": "graph", "groups_problem": "Graph answered 500."}
+    newcomer = world.user(acme.tenant, acme.okta, "nick", groups=["Support"], **failed)
+    assert acme.roles(newcomer).roles == frozenset()
     maya = world.user(acme.tenant, acme.okta, groups=["Support"])
     world.clock.advance(60)
-    world.user(acme.tenant, acme.okta, groups=[], groups_state="error")
+    world.user(acme.tenant, acme.okta, groups=["IT-Ops"], **failed)
+    kept = acme.roles(maya)
+    assert (kept.roles, kept.groups_state) == ({"support"}, "error")
+    assert (kept.source, kept.fetched_at) == ("token", NOW), "the age is that of what is known"
     with world.rt.database.read(acme.tenant.id) as session:
         stored = session.scalars(select(GroupSnapshot).where(GroupSnapshot.user_id == maya)).one()
-    assert (stored.state, stored.groups, stored.fetched_at) == ("error", [], NOW + 60)
+        shown = get_person(session, acme.tenant.id, maya).groups[0]
+    assert [one["value"] for one in stored.groups] == ["Support"]
     assert ([one["value"] for one in stored.complete_groups], stored.complete_at) == (["Support"], NOW)
+    assert (shown.state, shown.problem) == ("error", "Graph answered 500.")
+    world.clock.advance(GRACE_SECONDS - 61)
+    assert acme.roles(maya).roles == {"support"}
+    world.clock.advance(1)
+    assert acme.roles(maya).roles == frozenset()
+
+
+def test_who_is_in_no_group_any_more_keeps_nothing_while_the_source_fails(world: World, acme: Acme):
+    maya = world.user(acme.tenant, acme.okta, groups=["Support"])
+    world.user(acme.tenant, acme.okta, groups=[], groups_state="absent")
+    world.user(acme.tenant, acme.okta, groups=[], groups_state="error")
+    assert acme.roles(maya).roles == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""A person's groups as facts: cut to size, marked for what they are, stored with time and source."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, update
+
+from broker.directory.models import GroupSnapshot
+from broker.kernel.upsert import dialect_insert
+from idp_connectors.base import Group
+
+MAX_GROUPS = 5_000
+"""More groups than this are cut and marked truncated, so that one person cannot fill the database."""
+
+RETRY_SECONDS = 300
+"""A source that failed is asked again after this long."""
+
+_MAX_GROUP_CHARS = 1_000
+_MAX_PROBLEM_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Whom a source is to be asked about between sign-ins, and after how many seconds; 0 is never."""
+
+    key: str
+    seconds: int
+
+    def at(self, state: str, now: int) -> int | None:
+        """Return when to ask again after an answer in ``state`` at ``now`` (epoch seconds)."""
+        if not self.seconds:
+            return None
+        return now + (min(self.seconds, RETRY_SECONDS) if state == "error" else self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ToldGroups:
+    """A person's groups as one source told them at ``fetched_at`` (epoch seconds).
+
+    ``lookup_key`` is whom the source is to be asked about again, at ``refresh_at`` if that is not None.
+    """
+
+    groups: Sequence[Mapping[str, str]]
+    state: str
+    source: str
+    fetched_at: int
+    problem: str = ""
+    lookup_key: str | None = None
+    refresh_at: int | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """Return what a snapshot that exists is set to; a source that failed leaves the earlier answer.
+
+        Without this: an hour without the directory would read as if nobody were in any group.
+        """
+        found: dict[str, Any] = {
+            "state": self.state,
+            "problem": self.problem,
+            "lookup_key": self.lookup_key,
+            "refresh_at": self.refresh_at,
+        }
+        if self.state == "error":
+            return found
+        found |= {"groups": list(self.groups), "source": self.source, "fetched_at": self.fetched_at}
+        if self.state == "complete":
+            found |= {"complete_groups": found["groups"], "complete_at": self.fetched_at}
+        return found
+
+
+def tell(
+    groups: Sequence[Group],
+    state: str,
+    source: str,
+    now: int,
+    *,
+    problem: str = "",
+    again: AskAgain | None = None,
+) -> ToldGroups:
+    """Return what a source said at ``now``, fit to be stored: too long names and too many are "truncated"."""
+    kept = [
+        {"kind": group.kind, "value": group.value, "display": group.display}
+        for group in groups
+        if len(group.value) + len(group.display) <= _MAX_GROUP_CHARS
+    ]
+    was_cut = len(kept) < len(groups) or len(kept) > MAX_GROUPS
+    fits = again is not None and 0 < len(again.key) <= 500
+    return ToldGroups(
+        groups=kept[:MAX_GROUPS],
+        state="truncated" if was_cut and state == "complete" else state,
+        source=source[:32],
+        fetched_at=now,
+        problem="".join(char for char in problem if char.isprintable())[:_MAX_PROBLEM_CHARS],
+        lookup_key=again.key if again is not None and fits else None,
+        refresh_at=again.at(state, now) if again is not None and fits else None,
+    )
+
+
+def store_groups(
+    core: Connection, tenant_id: str, connection_id: str, user_id: str, told: ToldGroups
+) -> None:
+    """Store what one connection told of a user's groups; the last complete answer is kept beside it."""
+    values = told.columns()
+    first = {
+        "groups": list(told.groups),
+        "source": told.source,
+        "fetched_at": told.fetched_at,
+        "complete_groups": [],
+        "complete_at": None,
+        **values,
+    }
+    insert = dialect_insert(core)
+    statement = insert(GroupSnapshot).values(
+        tenant_id=tenant_id, user_id=user_id, connection_id=connection_id, **first
+    )
+    core.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant_id", "user_id", "connection_id"],
+            set_={name: statement.excluded[name] for name in values},
+        )
+    )
+
+
+def replace_groups(
+    core: Connection, tenant_id: str, connection_id: str, user_id: str, told: ToldGroups, *, seen_at: int
+) -> bool:
+    """Store a later answer unless another came first: the refresh that was due at ``seen_at`` still is.
+
+    Without this: an answer that was long under way would overwrite what a sign-in or a push told meanwhile.
+    """
+    changed = core.execute(
+        update(GroupSnapshot)
+        .where(
+            GroupSnapshot.tenant_id == tenant_id,
+            GroupSnapshot.user_id == user_id,
+            GroupSnapshot.connection_id == connection_id,
+            GroupSnapshot.refresh_at == seen_at,
+        )
+        .values(**told.columns())
+    )
+    return changed.rowcount == 1
