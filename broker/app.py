@@ -31,6 +31,7 @@ from broker.web.limits import install_limits
 from broker.web.pages import STATIC_FOLDER, install_pages, static_release, templates_folder
 from broker.web.sessions import install_sessions
 from idp_connectors.base import Connector
+from idp_connectors.presets import PRESETS
 from idp_connectors.registry import CONNECTORS
 
 MODEL_MODULES = (
@@ -84,7 +85,7 @@ def build_app(rt: Runtime, connectors: Mapping[str, Connector]) -> Flask:
     # Without these two: the router would answer odd spellings with redirects built from the Host header.
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    install_shell(app, Shell(rt, connectors, WaitingInteractions()))
+    install_shell(app, Shell(rt, connectors, WaitingInteractions(), PRESETS))
     install_headers(app, rt.settings, release=static_release())
     install_cookies(app)
     install_errors(app)

@@ -33,6 +33,7 @@ class Connection(TenantScoped, Base):
     slug: Mapped[str] = mapped_column(String(63))
     kind: Mapped[str] = mapped_column(String(16))  # a key of the connector registry: oidc, saml
     name: Mapped[str] = mapped_column(String(200))
+    preset: Mapped[str] = mapped_column(String(32), default="")  # the make of provider, empty: any
     config: Mapped[dict[str, Any]] = mapped_column(JSON)  # the connector's config model without its secrets
     sealed_secrets: Mapped[bytes | None] = mapped_column(LargeBinary)  # JSON of secret fields, sealed
     state: Mapped[str] = mapped_column(String(16), default="active")  # active | disabled

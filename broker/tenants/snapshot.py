@@ -35,7 +35,7 @@ _MAX_SLUGS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ConnectionView:
-    """A configured identity provider; ``config`` holds no secrets."""
+    """A configured identity provider; ``config`` holds no secrets, ``preset`` names its make if known."""
 
     id: str
     slug: str
@@ -45,6 +45,7 @@ class ConnectionView:
     cutoff_at: int
     config: Mapping[str, Any]
     domains: frozenset[str]
+    preset: str
 
     @property
     def is_active(self) -> bool:
@@ -164,6 +165,7 @@ def _load_connections(connection: CoreConnection, tenant_id: str) -> list[Connec
             cutoff_at=row["cutoff_at"],
             config=row["config"],
             domains=frozenset(domains.get(row["id"], ())),
+            preset=row["preset"],
         )
         for row in rows.mappings()
     ]

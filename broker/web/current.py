@@ -11,6 +11,7 @@ from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import TenantSnapshot, find_tenant, require_tenant
 from broker.web.callers import read_context
 from idp_connectors.base import Connector
+from idp_connectors.presets.preset import Preset
 
 _EXTENSION = "broker"
 
@@ -36,6 +37,7 @@ class Shell:
     rt: Runtime
     connectors: Mapping[str, Connector]
     waiting: WaitingRequests
+    presets: Mapping[str, Preset]
 
 
 def install_shell(app: Flask, shell: Shell) -> None:
@@ -56,6 +58,11 @@ def runtime() -> Runtime:
 def connectors() -> Mapping[str, Connector]:
     """Return the connectors by kind."""
     return shell_of(current_app).connectors
+
+
+def presets() -> Mapping[str, Preset]:
+    """Return what is known of each make of identity provider, by name, in the order of offering."""
+    return shell_of(current_app).presets
 
 
 def waiting_requests() -> WaitingRequests:
