@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from broker.admin.changes import Desk, bad_form, change, find_done, not_found, write_down
+from broker.admin.connection_wizard import kind_words
 from broker.admin.names import ended_words, load_names
 from broker.audit.events import AuditEvent
 from broker.audit.reading import EventFilter, list_events
@@ -26,15 +27,16 @@ _SIGN_INS_SHOWN, _SIGN_INS_SEARCHED = 10, 200
 _TITLES = {
     AuditEvent.CONNECTION_DISABLED.value: "The connection was disabled.",
     AuditEvent.CONNECTION_ENABLED.value: "The connection was enabled.",
+    AuditEvent.CONNECTION_CREATED.value: "The connection was saved, switched off.",
 }
 
 
-def list_connections(desk: Desk) -> list[dict[str, Any]]:
+def list_connections(desk: Desk, connectors: Mapping[str, Connector]) -> list[dict[str, Any]]:
     """Return every connection of the tenant by name, as ``admin/connections.html`` shows it."""
     with desk.rt.database.read(desk.tenant.id) as session:
         facts = _facts(session, desk.tenant.id)
     ordered = sorted(desk.tenant.connections.values(), key=lambda one: (one.name.casefold(), one.slug))
-    return [_words(desk.tenant, one, facts.get(one.id, (None, 0))) for one in ordered]
+    return [_words(desk.tenant, one, facts.get(one.id, (None, 0)), connectors) for one in ordered]
 
 
 def get_connection(desk: Desk, connection_id: str) -> ConnectionView:
@@ -54,7 +56,7 @@ def connection_context(
         facts = _facts(session, desk.tenant.id).get(connection.id, (None, 0))
         sign_ins = _sign_ins(session, desk, connection.id)
     return {
-        "connection": _words(desk.tenant, connection, facts),
+        "connection": _words(desk.tenant, connection, facts, connectors),
         "addresses": _addresses(desk.tenant, connection),
         "settings": _settings(connection, connectors.get(connection.kind)),
         "certificates": certificates_of(connection),
@@ -111,13 +113,16 @@ def _facts(session: Session, tenant_id: str) -> dict[str, tuple[int | None, int]
 
 
 def _words(
-    tenant: TenantSnapshot, connection: ConnectionView, facts: tuple[int | None, int]
+    tenant: TenantSnapshot,
+    connection: ConnectionView,
+    facts: tuple[int | None, int],
+    connectors: Mapping[str, Connector],
 ) -> dict[str, Any]:
     return {
         "connection_id": connection.id,
         "slug": connection.slug,
         "name": connection.name,
-        "kind": connection.kind,
+        "kind_words": kind_words(connection.kind, connectors),
         "state": "enabled" if connection.is_active else "disabled",
         "last_sign_in_at": facts[0],
         "people_count": facts[1],
@@ -213,7 +218,9 @@ def _find_receipt(desk: Desk, connection_id: str, done: str) -> dict[str, str] |
         return None
     ended = ended_words(event)
     if event.event == AuditEvent.CONNECTION_ENABLED:
-        text = "People may sign in through it again. What ended stays ended."
+        text = "People may sign in through it. What ended before stays ended."
+    elif event.event == AuditEvent.CONNECTION_CREATED:
+        text = "Nobody sees it on the sign-in page yet. Enable it when you have tried it."
     else:
         text = f"{ended} ended just now." if ended else "Nothing had to end."
     return {"title": _TITLES[event.event], "text": text}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pydantic
 from sqlalchemy import Connection as CoreConnection
 from sqlalchemy import select
 
@@ -76,6 +77,26 @@ def check_config(
     config = checked.model_dump(mode="json", exclude=set(hidden))
     secrets = {name: _reveal(getattr(checked, name)) for name in sorted(hidden)}
     return config, {name: value for name, value in secrets.items() if value}
+
+
+def find_faults(model: type[pydantic.BaseModel], given: Mapping[str, Any]) -> dict[str, str]:
+    """Return a sentence for each field that the model refuses, "" for all of it; none repeats a value."""
+    try:
+        model.model_validate(dict(given))
+    except pydantic.ValidationError as error:
+        faults: dict[str, str] = {}
+        for fault in error.errors(include_input=False, include_url=False, include_context=False):
+            place = str(fault["loc"][0]) if fault["loc"] else ""
+            faults.setdefault(place, _sentence(fault["type"], fault["msg"]))
+        return faults
+    return {}
+
+
+def _sentence(kind: str, told: str) -> str:
+    if kind in ("missing", "string_too_short", "too_short"):
+        return "This is needed."
+    words = told.removeprefix("Value error, ")
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _field_names(model: type[Any]) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -47,10 +47,13 @@ def save_connection(
     given: Mapping[str, Any],
     connectors: Mapping[str, Connector],
     now: int,
+    *,
+    state: Literal["active", "disabled"] = "active",
 ) -> tuple[Connection, Change | None]:
-    """Return the tenant's connection, made or changed to ``given`` (kind, name, config with secrets).
+    """Return the tenant's connection, made or changed to ``given`` (kind, name, preset, config with secrets).
 
-    Secrets are sealed to the row. A kind never changes, because identities hang on the connection.
+    Secrets are sealed to the row. A kind never changes, because identities hang on the connection; the
+    ``state`` is only that of a new one.
     Raises ``Refusal(bad_configuration)`` that never repeats a value of the configuration.
     """
     check_slug("slug", slug)
@@ -60,13 +63,13 @@ def save_connection(
         raise _refuse(f"kind: this connection is {kind!r} for good; declare another one beside it")
     _check_text("name", given.get("name", slug), 200)
     row_id = row.id if row is not None else new_id("con")
-    wanted: dict[str, Any] = {"name": given["name"]} if "name" in given else {}
+    wanted: dict[str, Any] = {name: given[name] for name in ("name", "preset") if name in given}
     if row is None or "config" in given:
         config, secrets = check_config(connectors, kind, given.get("config", {}))
         wanted["config"] = config
         if row is None or not _has_secrets(rt, row, secrets):
             wanted["sealed_secrets"] = seal_secrets(rt, tenant_id, row_id, secrets)
-    first = {"id": row_id, "kind": kind, "name": slug, "state": "active", "created_at": now}
+    first = {"id": row_id, "kind": kind, "name": slug, "preset": "", "state": state, "created_at": now}
     return put(
         session,
         row,
@@ -83,7 +86,7 @@ def save_domains(session: Session, connection: Connection, domains: Iterable[str
     """Make the e-mail domains of a connection exactly ``domains``; raises ``Refusal(bad_configuration)``."""
     wanted = set(domains)
     for domain in sorted(wanted):
-        if len(domain) > 253 or not _DOMAIN.fullmatch(domain):
+        if not is_domain(domain):
             raise _refuse(f"domains: {domain[:80]!r} is not a domain in lower case")
     rows = session.scalars(
         select(ConnectionDomain).where(
@@ -104,6 +107,11 @@ def save_domains(session: Session, connection: Connection, domains: Iterable[str
     session.flush()
     bump(session.connection(), connection.tenant_id)
     return Change("change", "connection", connection.slug, ("domains",))
+
+
+def is_domain(text: str) -> bool:
+    """Whether the text is a domain as it is stored: lower case, two labels or more."""
+    return len(text) <= 253 and _DOMAIN.fullmatch(text) is not None
 
 
 def check_slug(field: str, slug: str) -> None:

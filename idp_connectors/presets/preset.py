@@ -95,16 +95,33 @@ def fill(side: Side, answers: Mapping[str, str]) -> dict[str, Any]:
     Raises ConnectorError that names the first answer that is absent, unknown or shaped wrongly, and never
     repeats it. The connector's own model judges the result.
     """
-    known = {take.name: take for take in side.takes}
-    for name in answers:
-        if name not in known:
-            raise _refuse(name, "There is no such field.")
-    cleaned = {name: answers.get(name, "").strip() for name in known}
-    for name, take in known.items():
-        # Without this: what is pasted into one part of an address changes the rest of it.
-        if len(cleaned[name]) > MAX_ANSWER_CHARS or not re.fullmatch(take.pattern, cleaned[name]):
-            raise _refuse(name, f"{take.title} does not look right. It is found under {take.console}.")
+    for name, fault in find_wrong_answers(side, answers).items():
+        raise ConnectorError(ConnectorErrorCode.CONFIG_INVALID, fault, field=name)
+    cleaned = {take.name: answers[take.name].strip() for take in side.takes}
     return {name: _filled(value, cleaned) for name, value in side.settings.items()}
+
+
+def find_wrong_answers(side: Side, answers: Mapping[str, str]) -> dict[str, str]:
+    """Return a sentence for each answer that is absent, unknown or shaped wrongly; none repeats it."""
+    known = {take.name for take in side.takes}
+    faults = {name: "There is no such field." for name in answers if name not in known}
+    for take in side.takes:
+        answer = answers.get(take.name, "").strip()
+        # Without this: what is pasted into one part of an address changes the rest of it.
+        if len(answer) > MAX_ANSWER_CHARS or not re.fullmatch(take.pattern, answer):
+            faults[take.name] = f"{take.title} does not look right. It is found under {take.console}."
+    return faults
+
+
+def takes_in(value: Any) -> tuple[str, ...]:
+    """Return the names of the `Take`s that a value of `Side.settings` waits for; none if it is fixed."""
+    if isinstance(value, str):
+        return tuple(dict.fromkeys(_PLACE.findall(value)))
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        return tuple(dict.fromkeys(name for part in value for name in takes_in(part)))
+    return ()
 
 
 def explain(side: Side, code: ConnectorErrorCode, detail: str = "") -> tuple[Mishap, ...]:
@@ -128,7 +145,3 @@ def _filled(value: Any, answers: Mapping[str, str]) -> Any:
     if isinstance(value, Mapping):
         return {name: _filled(part, answers) for name, part in value.items()}
     return value
-
-
-def _refuse(name: str, public: str) -> ConnectorError:
-    return ConnectorError(ConnectorErrorCode.CONFIG_INVALID, public, field=name)

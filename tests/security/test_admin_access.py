@@ -30,7 +30,7 @@ def every_page(office: Office) -> list[str]:
             for name, value in ids.items():
                 path = path.replace(f"<{name}>", value)
             pages.append(path)
-    assert len(pages) == 10
+    assert len(pages) >= 10
     return pages
 
 
@@ -213,7 +213,7 @@ def test_W01_no_form_of_admin_or_portal_is_taken_without_its_token(office: Offic
             answer = browser.post(path, {**form, "action": "kill", "reason": "x"})
             assert (answer.status_code, "bad_form" in answer.text) == (400, True), path
         seen.add(rule.endpoint)
-    assert len(seen) == 11
+    assert len(seen) >= 11
     assert scene.introspect(token)["active"] is True
     page = f"{HOME}/agents/{scene.agents['a'].id}"
     assert submit(admin, page, page, action="kill", reason="twin").status_code == 303

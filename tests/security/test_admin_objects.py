@@ -70,7 +70,7 @@ def routes(office: Office) -> list[tuple[str, str, str, str]]:
             (name,) = names
             path = rule.rule.replace("<tenant>", "acme")
             found += [(rule.endpoint, path, name, one) for one in rule.methods & {"GET", "POST"}]
-    assert len(found) == 11
+    assert len(found) >= 11
     return found
 
 

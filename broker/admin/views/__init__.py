@@ -1,12 +1,23 @@
 """The pages of the administration, one module per kind of thing; importing this registers all of them."""
 
-from broker.admin.views import agents, audit_log, connections, entry, overview, people, resources, roles
+from broker.admin.views import (
+    agents,
+    audit_log,
+    connection_wizard,
+    connections,
+    entry,
+    overview,
+    people,
+    resources,
+    roles,
+)
 from broker.admin.views.gate import blueprint
 
 __all__ = [
     "agents",
     "audit_log",
     "blueprint",
+    "connection_wizard",
     "connections",
     "entry",
     "overview",

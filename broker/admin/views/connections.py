@@ -12,7 +12,7 @@ from broker.web.onward import see_other
 @blueprint.get("/admin/connections", endpoint="connections")
 def show_connections() -> ResponseReturnValue:
     """Show the tenant's identity providers."""
-    return render_template("admin/connections.html", connections=list_connections(desk()))
+    return render_template("admin/connections.html", connections=list_connections(desk(), connectors()))
 
 
 @blueprint.get("/admin/connections/<connection_id>", endpoint="connection")

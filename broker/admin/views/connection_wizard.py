@@ -1,0 +1,56 @@
+"""Adding a connection: choose, name, set up; only the last step stores anything."""
+
+from flask import render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from broker.admin import connection_wizard as wizard
+from broker.admin.connection_form import FormValues
+from broker.admin.views.gate import blueprint, desk
+from broker.web.current import connectors, presets
+from broker.web.onward import see_other
+
+
+@blueprint.get("/admin/connections/new", endpoint="new_connection")
+def start() -> ResponseReturnValue:
+    """Show what can be connected, or, when that was chosen, ask for whom."""
+    kit = wizard.Kit(connectors(), presets())
+    if not request.args.get("kind"):
+        return render_template("admin/connection_new.html", offers=wizard.list_offers(kit))
+    draft = wizard.read_draft(desk(), kit, FormValues(request.args.to_dict(flat=False)))
+    return _name_page(kit, draft, {})
+
+
+@blueprint.post("/admin/connections/new", endpoint="add_connection")
+def step() -> ResponseReturnValue:
+    """Go one step on or back with everything that was entered; the last step stores the connection."""
+    here, kit, form = desk(), wizard.Kit(connectors(), presets()), sent_form()
+    draft = wizard.read_draft(here, kit, form)
+    if form.get("do") == "name":
+        return _name_page(kit, draft, {})
+    faults = wizard.draft_faults(here, draft)
+    if faults:
+        return _name_page(kit, draft, faults)
+    if form.get("do") != "save":
+        return _setup_page(kit, draft, {})
+    connection_id, errors = wizard.create_connection(here, kit, draft, form)
+    if errors:
+        return _setup_page(kit, draft, errors)
+    done = here.ctx.request_id
+    return see_other(
+        url_for("admin.connection", tenant=here.tenant.slug, connection_id=connection_id, done=done)
+    )
+
+
+def sent_form() -> FormValues:
+    """Return what this request's form holds."""
+    return FormValues(request.form.to_dict(flat=False))
+
+
+def _name_page(kit: wizard.Kit, draft: wizard.Draft, errors: dict[str, str]) -> ResponseReturnValue:
+    context = wizard.name_context(desk(), kit, draft, sent_form(), errors)
+    return render_template("admin/connection_name.html", **context), 400 if errors else 200
+
+
+def _setup_page(kit: wizard.Kit, draft: wizard.Draft, errors: dict[str, str]) -> ResponseReturnValue:
+    context = wizard.setup_context(desk(), kit, draft, sent_form(), errors)
+    return render_template("admin/connection_setup.html", **context), 400 if errors else 200

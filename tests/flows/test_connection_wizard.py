@@ -1,0 +1,179 @@
+"""An administrator adds a connection: preset, name, console, settings, and a row that is switched off."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.test import TestResponse
+
+from broker.tenants.connections import open_secrets
+from broker.tenants.snapshot import ConnectionView
+from tests.builders import saml_idp
+from tests.builders.forms import shown
+from tests.builders.office import Office, open_office
+from tests.builders.site import Browser, form_token
+
+NEW = "/t/acme/admin/connections/new"
+OKTA = {"preset": "okta", "kind": "oidc", "name": "Okta of Acme", "slug": "staff", "domains": "acme.example"}
+BROUGHT = {
+    "take-issuer": "https://acme.okta.com",
+    "take-client_id": "0oa1",
+    "take-client_secret": "sesame-open-now",
+}
+CERTIFICATE = saml_idp.key_and_certificate()[1].decode()
+
+
+@pytest.fixture
+def office(database_url: str, tmp_path: Path) -> Iterator[Office]:
+    with open_office(database_url, tmp_path) as opened:
+        yield opened
+
+
+def go(browser: Browser, do: str, **fields: str) -> TestResponse:
+    token = form_token(browser.get(f"{NEW}?kind=oidc"))
+    return browser.post(NEW, {"csrf_token": token, "do": do, **fields})
+
+
+def stored(office: Office, slug: str = "staff") -> ConnectionView | None:
+    return office.world.again(office.tenant).find_connection(slug)
+
+
+def test_every_preset_that_the_registry_can_serve_is_offered(office: Office) -> None:
+    page = office.admin().get(NEW).text
+    for title in ("Okta", "Microsoft Entra", "Google Workspace", "Keycloak", "Another provider", "by hand"):
+        assert title in page
+    assert office.admin().get(f"{NEW}?preset=okta&kind=fax").status_code == 404
+    assert office.admin().get(f"{NEW}?preset=nobody&kind=oidc").status_code == 404
+
+
+def test_the_set_up_page_says_what_to_copy_where(office: Office) -> None:
+    page = go(office.admin(), "setup", **OKTA).text
+    assert "Sign-in redirect URIs" in page
+    assert "http://127.0.0.1:8080/t/acme/oidc/staff/callback" in page
+    assert "create an app integration" in page
+    saml = {"preset": "okta", "kind": "saml", "name": "Okta", "slug": "okta-saml", "domains": ""}
+    page = go(office.admin(), "setup", **saml).text
+    assert "Audience URI (SP Entity ID)" in page
+    assert "/t/acme/saml/okta-saml/metadata" in page
+    assert stored(office, "okta-saml") is None
+
+
+def test_a_connection_is_saved_switched_off_and_sealed(office: Office) -> None:
+    admin = office.admin()
+    answer = go(admin, "save", **OKTA, **{**shown(go(admin, "setup", **OKTA)), **BROUGHT})
+    assert answer.status_code == 303, answer.text
+    made = stored(office)
+    assert made is not None
+    assert (made.state, made.preset, made.name) == ("disabled", "okta", "Okta of Acme")
+    assert made.domains == {"acme.example"}
+    assert made.config["issuer"] == "https://acme.okta.com"
+    assert made.config["scopes"] == ["openid", "profile", "email", "groups"]
+    assert "client_secret" not in made.config
+    with office.rt.database.core_read() as core:
+        assert open_secrets(office.rt, core, office.tenant.id, made.id) == {
+            "client_secret": "sesame-open-now"
+        }
+    page = admin.get(answer.location).text
+    assert "saved, switched off" in page
+    assert "sesame-open-now" not in page
+    assert "Continue with Okta of Acme" not in office.browser().get("/t/acme/sign-in").text
+    [event] = office.events("connection.created")
+    assert event.target_id == made.id
+    assert "sesame" not in str(event.data)
+    assert (event.actor or {})["kind"] == "admin"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"take-issuer": "http://acme.okta.com"}, "Issuer does not look right", id="shape"),
+        pytest.param({"take-client_secret": ""}, "Client secret does not look right", id="absent-secret"),
+        pytest.param({"set-scopes": "profile"}, "The scopes must contain openid.", id="rule-of-the-model"),
+        pytest.param({"set-subject": "email"}, "Input should be", id="choice-that-is-not-offered"),
+    ],
+)
+def test_a_fault_stands_beside_its_field_and_nothing_is_saved(
+    office: Office, change: dict[str, str], words: str
+) -> None:
+    admin = office.admin()
+    sent = {**shown(go(admin, "setup", **OKTA)), **BROUGHT, **change}
+    answer = go(admin, "save", **OKTA, **sent)
+    assert answer.status_code == 400
+    field = next(iter(change)).replace("_", "-")
+    beside = answer.text.partition(f'id="{field}-error"')[2][:600]
+    assert words in beside
+    assert "sesame-open-now" not in answer.text
+    assert stored(office) is None
+    assert office.events("connection.created") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"slug": "Not A Word"}, "Use lower-case letters", id="slug"),
+        pytest.param({"slug": "okta"}, "Another connection has this word", id="taken"),
+        pytest.param({"name": " "}, "A name has 1 to 200 characters", id="name"),
+        pytest.param({"domains": "acme"}, "is not a domain", id="domain"),
+    ],
+)
+def test_who_it_is_for_is_checked_before_and_at_the_end(
+    office: Office, change: dict[str, str], words: str
+) -> None:
+    for do in ("setup", "save"):
+        answer = go(office.admin(), do, **{**OKTA, **BROUGHT, "filled": "1", **change})
+        assert answer.status_code == 400
+        assert words in answer.text
+    assert office.events("connection.created") == []
+
+
+def test_going_back_loses_nothing_but_secrets(office: Office) -> None:
+    admin = office.admin()
+    back = go(admin, "name", **OKTA, **BROUGHT, **{"filled": "1", "set-group_kind": "id"})
+    assert 'name="take-issuer" value="https://acme.okta.com"' in back.text
+    assert 'name="set-group_kind" value="id"' in back.text
+    assert 'value="acme.example"' in back.text or ">acme.example<" in back.text
+    assert "sesame-open-now" not in back.text
+
+
+def test_a_saml_connection_takes_a_certificate_with_its_lines(office: Office) -> None:
+    admin = office.admin()
+    draft = {"preset": "generic", "kind": "saml", "name": "Other", "slug": "other", "domains": ""}
+    brought = {
+        "take-idp_entity_id": "https://id.corp.example/saml",
+        "take-sso_url": "https://id.corp.example/saml/sso",
+        "take-certificate": CERTIFICATE.replace("\n", "\r\n"),
+    }
+    answer = go(admin, "save", **draft, **{**shown(go(admin, "setup", **draft)), **brought})
+    assert answer.status_code == 303, answer.text
+    made = stored(office, "other")
+    assert made is not None
+    assert len(made.config["certificates"]) == 1
+    assert made.config["assertion_signed"] is True
+    weaker = {**draft, "slug": "weaker"}
+    sent = {**shown(go(admin, "setup", **weaker)), **brought}
+    del sent["set-assertion_signed"]
+    answer = go(admin, "save", **weaker, **sent)
+    assert answer.status_code == 400
+    assert "The assertion, the response or both must be signed." in answer.text
+
+
+def test_a_kind_without_a_preset_is_added_by_its_model_alone(office: Office) -> None:
+    admin = office.admin()
+    draft = {"preset": "", "kind": "oidc", "name": "By hand", "slug": "hand", "domains": ""}
+    page = go(admin, "setup", **draft)
+    assert 'name="set-issuer"' in page.text
+    sent = {**shown(page), "set-issuer": "https://id.corp.example", "set-client_id": "us"}
+    sent |= {"set-client_secret": "sesame-open-now", "set-extra_authorize_params": "domain_hint=acme\nx = y"}
+    assert go(admin, "save", **draft, **sent).status_code == 303
+    made = stored(office, "hand")
+    assert made is not None
+    assert made.config["extra_authorize_params"] == {"domain_hint": "acme", "x": "y"}
+    assert made.preset == ""
+
+
+def test_a_forged_form_and_a_stranger_add_nothing(office: Office) -> None:
+    sent = {"do": "save", "filled": "1", **OKTA, **BROUGHT}
+    assert office.admin().post(NEW, sent).status_code == 400
+    assert office.browser().post(NEW, sent).status_code == 400
+    assert office.person().get(NEW).status_code == 403
+    assert stored(office) is None
