@@ -12,6 +12,7 @@ import pydantic
 
 from idp_connectors.cache import Cache, MemoryCache
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.service_keys import ServiceKey, ServiceKeys, ServiceKeySource
 
 if TYPE_CHECKING:
     import httpx2
@@ -41,6 +42,9 @@ __all__ = [
     "PersonState",
     "PlansGroups",
     "PublishesMetadata",
+    "ServiceKey",
+    "ServiceKeySource",
+    "ServiceKeys",
     "SignsInByPassword",
     "Spend",
     "VerifiedIdentity",
@@ -190,7 +194,8 @@ class HttpClient(Protocol):
 class Deps:
     """Everything that a connector needs from outside: time (epoch seconds), HTTP, single use, a cache.
 
-    Without `dial` a connector reaches no server that does not speak HTTP.
+    Without `dial` a connector reaches no server that does not speak HTTP; without `service_keys` it can
+    neither sign what it sends nor open what was encrypted for us.
     """
 
     now: int
@@ -198,6 +203,7 @@ class Deps:
     spend: Spend
     cache: Cache
     dial: Dial | None = None
+    service_keys: ServiceKeySource | None = None
 
 
 class InteractiveLogin(Protocol):
@@ -255,8 +261,10 @@ class PlansGroups(Protocol):
 class PublishesMetadata(Protocol):
     """Is implemented by connectors whose provider wants a document that describes the broker."""
 
-    def service_metadata(self, *, entity_id: str, callback_url: str) -> bytes:
-        """Return the document (XML for SAML); it holds nothing secret and needs no configuration."""
+    def service_metadata(
+        self, config: Mapping[str, Any], *, entity_id: str, callback_url: str, keys: ServiceKeys
+    ) -> bytes:
+        """Return the document (XML for SAML) for stored `config`; of `keys` it holds certificates only."""
 
 
 class Connector(Protocol):

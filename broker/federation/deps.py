@@ -3,6 +3,7 @@
 from functools import partial
 from weakref import WeakKeyDictionary
 
+from broker.federation.service_keys import get_service_keys
 from broker.kernel.replay import spend
 from broker.kernel.runtime import Runtime
 from broker.kernel.versions import Caches
@@ -12,10 +13,18 @@ from idp_connectors.base import Cache, Deps, MemoryCache
 _caches: WeakKeyDictionary[Caches, Cache] = WeakKeyDictionary()
 
 
-def connector_deps(rt: Runtime, tenant_id: str, now: int) -> Deps:
-    """Return the connectors' dependencies for one step of one tenant's sign-in (epoch seconds)."""
-    cache = _caches.setdefault(rt.caches, MemoryCache())
-    return Deps(now=now, http=rt.egress, spend=partial(spend_once, rt, tenant_id), cache=cache)
+def connector_deps(rt: Runtime, tenant_id: str, now: int, *, connection_id: str = "") -> Deps:
+    """Return the connectors' dependencies for one step of one tenant's sign-in (epoch seconds).
+
+    With ``connection_id`` they can also use our own keys for that connection.
+    """
+    return Deps(
+        now=now,
+        http=rt.egress,
+        spend=partial(spend_once, rt, tenant_id),
+        cache=_caches.setdefault(rt.caches, MemoryCache()),
+        service_keys=partial(get_service_keys, rt, tenant_id, connection_id, now) if connection_id else None,
+    )
 
 
 def spend_once(rt: Runtime, tenant_id: str, kind: str, key: str, expires_at: int) -> bool:

@@ -1,6 +1,6 @@
-"""Table of sign-ins in progress."""
+"""Tables of sign-ins in progress and of our own keys towards providers."""
 
-from sqlalchemy import BigInteger, Index, LargeBinary, String
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from broker.kernel.database import Base, TenantScoped
@@ -27,3 +27,21 @@ class SignInFlow(TenantScoped, Base):
         Index("ix_sign_in_flows_expires_at", "expires_at"),
         Index("ix_sign_in_flows_browser", "tenant_id", "browser_hash"),
     )
+
+
+class ServiceKeyPair(TenantScoped, Base):
+    """A key pair of ours for one connection: a SAML provider checks with it, or encrypts for us."""
+
+    __tablename__ = "service_keys"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    connection_id: Mapped[str] = mapped_column(String(40))
+    use: Mapped[str] = mapped_column(String(16))  # signing | encryption
+    number: Mapped[int] = mapped_column(Integer)  # counts the changes of a connection's keys
+    state: Mapped[str] = mapped_column(String(16))  # next | active | former
+    certificate: Mapped[str] = mapped_column(Text)  # base64 of DER
+    sealed_private: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)  # of the certificate
+
+    __table_args__ = (UniqueConstraint("tenant_id", "connection_id", "use", "number"),)

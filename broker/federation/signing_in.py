@@ -13,6 +13,7 @@ from broker.federation.addresses import POSTED_ANSWERS, addresses_of
 from broker.federation.deps import connector_deps
 from broker.federation.flows import TakenFlow, keep_answer, start_flow, take_flow
 from broker.federation.groups import complete_groups, find_asking
+from broker.federation.service_keys import get_service_keys
 from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import new_secret
@@ -25,6 +26,7 @@ from idp_connectors.base import (
     Connector,
     ConnectorError,
     ConnectorErrorCode,
+    Deps,
     InteractiveLogin,
     LoginRequest,
     PublishesMetadata,
@@ -121,7 +123,7 @@ def begin(step: Signing, *, browser_secret: str, resume_url: str, login_hint: st
         login_hint=login_hint,
     )
     try:
-        begun = _login(step).begin(request, connector_deps(step.rt, step.tenant.id, step.ctx.now))
+        begun = _login(step).begin(request, _deps(step))
     except ConnectorError as error:
         raise _refusal_of(error) from error
     with step.rt.database.write(step.tenant.id) as session:
@@ -216,13 +218,22 @@ def service_metadata(step: Signing) -> bytes | None:
     if not isinstance(step.connector, PublishesMetadata):
         return None
     addresses = addresses_of(step.tenant, step.connection)
-    return step.connector.service_metadata(entity_id=addresses.entity_id, callback_url=addresses.callback_url)
+    return step.connector.service_metadata(
+        step.connection.config,
+        entity_id=addresses.entity_id,
+        callback_url=addresses.callback_url,
+        keys=get_service_keys(step.rt, step.tenant.id, step.connection.id, step.ctx.now),
+    )
 
 
 def _login(step: Signing) -> InteractiveLogin:
     with step.rt.database.core_read() as core:
         secrets = open_secrets(step.rt, core, step.tenant.id, step.connection.id)
     return step.connector.interactive(step.connection.config, secrets)
+
+
+def _deps(step: Signing) -> Deps:
+    return connector_deps(step.rt, step.tenant.id, step.ctx.now, connection_id=step.connection.id)
 
 
 def _take(step: Signing, handle: str, browser_secret: str | None) -> TakenFlow:
@@ -249,7 +260,7 @@ def _verify(step: Signing, flow: TakenFlow, query: Mapping[str, str]) -> Verifie
         form=flow.form,
     )
     try:
-        return _login(step).complete(callback, connector_deps(step.rt, step.tenant.id, step.ctx.now))
+        return _login(step).complete(callback, _deps(step))
     except ConnectorError as error:
         raise _refusal_of(error) from error
 

@@ -88,6 +88,11 @@ class SamlSignInSettings(BaseModel):
         title="Require a signed response",
         description="Refuse responses without a signature over the whole message.",
     )
+    sign_requests: bool = Field(
+        default=False,
+        title="Sign sign-in requests",
+        description="Sign what is sent. The provider needs the signing certificate of our metadata first.",
+    )
     confirmation_minutes: int = Field(
         default=10,
         ge=1,

@@ -7,7 +7,16 @@ from typing import Any
 
 from lxml import etree
 
-from idp_connectors.base import Begun, Callback, Deps, GroupPlan, LoginRequest, VerifiedIdentity, load_config
+from idp_connectors.base import (
+    Begun,
+    Callback,
+    Deps,
+    GroupPlan,
+    LoginRequest,
+    ServiceKeys,
+    VerifiedIdentity,
+    load_config,
+)
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.groups.plan import read_plan
 from idp_connectors.saml.config import SamlConfig
@@ -21,7 +30,9 @@ from idp_connectors.saml.prescreen import (
     parse_strictly,
     screen_response,
 )
-from idp_connectors.saml.request import build_authn_request, build_redirect_url, build_service_metadata
+from idp_connectors.saml.redirect import build_redirect_url
+from idp_connectors.saml.request import build_authn_request
+from idp_connectors.saml.service_metadata import build_service_metadata
 
 REPLAY_KIND = "saml_assertion"
 
@@ -43,7 +54,8 @@ class SamlLogin:
             callback_url=request.callback_url,
             now=deps.now,
         )
-        url = build_redirect_url(self._config.sso_url, document, request.flow_id)
+        key = service_keys(deps).signing if self._config.sign_requests else None
+        url = build_redirect_url(self._config.sso_url, document, relay_state=request.flow_id, key=key)
         return Begun(url, {"request_id": request_id, "relay_state": request.flow_id})
 
     def complete(self, callback: Callback, deps: Deps) -> VerifiedIdentity:
@@ -120,9 +132,23 @@ class SamlConnector:
         """Return the tenant's second source of groups; None if they come with the assertion."""
         return read_plan(config, has_lookup=False)
 
-    def service_metadata(self, *, entity_id: str, callback_url: str) -> bytes:
-        """Return the metadata that an administrator gives to the provider."""
-        return build_service_metadata(entity_id=entity_id, callback_url=callback_url)
+    def service_metadata(
+        self, config: Mapping[str, Any], *, entity_id: str, callback_url: str, keys: ServiceKeys
+    ) -> bytes:
+        """Return the metadata that an administrator gives to the provider; raises ConnectorError."""
+        settings = load_config(SamlConfig, config, {})
+        return build_service_metadata(settings, entity_id=entity_id, callback_url=callback_url, keys=keys)
+
+
+def service_keys(deps: Deps) -> ServiceKeys:
+    """Return our own keys for the connection; raises ConnectorError where there are none."""
+    if deps.service_keys is None:
+        raise ConnectorError(
+            ConnectorErrorCode.KEYS_INVALID,
+            "This connection has no keys of its own to sign or decrypt with.",
+            detail="the caller passed no service_keys",
+        )
+    return deps.service_keys()
 
 
 def _unsigned(detail: str) -> ConnectorError:

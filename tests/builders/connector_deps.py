@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from idp_connectors.base import Deps, HttpClient, MemoryCache
+from idp_connectors.base import Deps, HttpClient, MemoryCache, ServiceKeys
 
 NOW = 1_800_000_000
 
@@ -30,6 +30,14 @@ class NoNetwork:
         raise AssertionError(f"this connector must not fetch {url}")
 
 
-def make_deps(http: HttpClient | None = None, *, now: int = NOW, spend=None, cache=None) -> Deps:
+def make_deps(
+    http: HttpClient | None = None, *, now: int = NOW, spend=None, cache=None, keys: ServiceKeys | None = None
+) -> Deps:
     """Return dependencies at `now`; pass `spend` and `cache` on to share them between two calls."""
-    return Deps(now=now, http=http or NoNetwork(), spend=spend or SpentKeys(), cache=cache or MemoryCache())
+    return Deps(
+        now=now,
+        http=http or NoNetwork(),
+        spend=spend or SpentKeys(),
+        cache=cache or MemoryCache(),
+        service_keys=None if keys is None else lambda: keys,
+    )

@@ -16,6 +16,7 @@ from idp_connectors.errors import ConnectorErrorCode as Code
 from idp_connectors.saml import SamlConnector
 from tests.builders.connector_deps import make_deps
 from tests.builders.saml_idp import ACS_URL, DS, ENTITY_ID, SAML, SamlIdentityProvider, find
+from tests.builders.service_keys import make_service_keys
 
 LOGIN = LoginRequest(
     base_url="https://broker.example", callback_url=ACS_URL, entity_id=ENTITY_ID, flow_id="flow-handle-1"
@@ -296,10 +297,19 @@ def test_s52_line_breaks_in_base64_are_fine():
 
 @pytest.mark.parametrize("value", ['"/><x', "&amp;", "]]>", "'><!--"])
 def test_s53_configured_texts_cannot_become_markup(value: str):
-    document = SamlConnector().service_metadata(entity_id=f"urn:{value}", callback_url=ACS_URL + value)
+    document = SamlConnector().service_metadata(
+        SamlIdentityProvider().config(),
+        entity_id=f"urn:{value}",
+        callback_url=ACS_URL + value,
+        keys=make_service_keys(),
+    )
     root = etree.fromstring(document)
     assert root.get("entityID") == f"urn:{value}"
-    assert len(root) == 1
+    assert [etree.QName(child).localname for child in root[0]] == [
+        "KeyDescriptor",
+        "NameIDFormat",
+        "AssertionConsumerService",
+    ]
     login = SamlConnector().interactive(SamlIdentityProvider().config(), {})
     begun = login.begin(replace(LOGIN, entity_id=f"urn:{value}", flow_id=value), make_deps())
     from tests.builders.saml_idp import read_authn_request
