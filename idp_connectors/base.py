@@ -4,7 +4,7 @@ Nothing here knows Flask, a database or a tenant. The caller injects time, HTTP,
 """
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -12,6 +12,7 @@ import pydantic
 
 from idp_connectors.cache import Cache, MemoryCache
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.self_check import Finding
 from idp_connectors.service_keys import ServiceKey, ServiceKeys, ServiceKeySource
 
 if TYPE_CHECKING:
@@ -21,12 +22,14 @@ __all__ = [
     "Begun",
     "Cache",
     "Callback",
+    "ChecksItself",
     "Connector",
     "ConnectorError",
     "ConnectorErrorCode",
     "Deps",
     "Dial",
     "EmailVerifiedBy",
+    "Finding",
     "Group",
     "GroupAnswer",
     "GroupKind",
@@ -48,6 +51,7 @@ __all__ = [
     "SignsInByPassword",
     "Spend",
     "VerifiedIdentity",
+    "check_settings",
     "load_config",
     "secret_fields",
 ]
@@ -258,6 +262,19 @@ class PlansGroups(Protocol):
 
 
 @runtime_checkable
+class ChecksItself(Protocol):
+    """Is implemented by connectors that can be checked before anybody signs in."""
+
+    def check_itself(
+        self, config: Mapping[str, Any], secrets: Mapping[str, str], deps: Deps
+    ) -> tuple[Finding, ...]:
+        """Return what settings, addresses, documents and keys look like now, in the order of looking.
+
+        It ends at a failure that hides the rest, and reads nothing from `deps.cache`.
+        """
+
+
+@runtime_checkable
 class PublishesMetadata(Protocol):
     """Is implemented by connectors whose provider wants a document that describes the broker."""
 
@@ -302,3 +319,19 @@ def load_config(model: type[Model], config: Mapping[str, Any], secrets: Mapping[
             detail="; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in faults),
             field=place,
         ) from None
+
+
+def check_settings(
+    model: type[Model],
+    config: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    look: Callable[[Model], Iterable[Finding]],
+) -> tuple[Finding, ...]:
+    """Return a finding about the settings, and behind it what `look` finds if they are usable."""
+    expected = "All settings that this kind of connection needs, each in its form"
+    try:
+        checked = load_config(model, config, secrets)
+    except ConnectorError as error:
+        return (Finding(check="settings", state="failed", expected=expected, received=error.public),)
+    complete = Finding(check="settings", state="passed", expected=expected, received="They are complete.")
+    return (complete, *look(checked))

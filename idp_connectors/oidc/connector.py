@@ -16,10 +16,12 @@ from idp_connectors.base import (
     Begun,
     Callback,
     Deps,
+    Finding,
     GroupLookup,
     GroupPlan,
     LoginRequest,
     VerifiedIdentity,
+    check_settings,
     load_config,
 )
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
@@ -30,6 +32,7 @@ from idp_connectors.oidc.discovery import ProviderMetadata, fetch_object, get_pr
 from idp_connectors.oidc.id_token import Expectation, verify_id_token
 from idp_connectors.oidc.identity import to_identity
 from idp_connectors.oidc.issuer_rule import is_answers_issuer
+from idp_connectors.oidc.self_check import check_provider
 
 MAX_CODE_CHARS = 4096
 MAX_USERINFO_BYTES = 256 * 1024
@@ -166,6 +169,12 @@ class OidcConnector:
     def interactive(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> OidcLogin:
         """Return the sign-in for stored `config` and opened `secrets`; raises ConnectorError."""
         return OidcLogin(load_config(OidcConfig, config, secrets))
+
+    def check_itself(
+        self, config: Mapping[str, Any], secrets: Mapping[str, str], deps: Deps
+    ) -> tuple[Finding, ...]:
+        """Return what settings, discovery document and keys look like now."""
+        return check_settings(OidcConfig, config, secrets, lambda checked: check_provider(checked, deps))
 
     def group_lookup(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> GroupLookup:
         """Return the group lookup for stored `config` and opened `secrets`; raises ConnectorError."""

@@ -57,7 +57,11 @@ def fetch_object(url: str, deps: Deps, *, max_bytes: int, bearer: str = "") -> d
 
 
 def _load(issuer: str, url: str, deps: Deps) -> ProviderMetadata:
-    document = fetch_object(url, deps, max_bytes=MAX_DOCUMENT_BYTES)
+    return read_metadata(issuer, fetch_object(url, deps, max_bytes=MAX_DOCUMENT_BYTES))
+
+
+def read_metadata(issuer: str, document: dict[str, Any]) -> ProviderMetadata:
+    """Return the checked parts of a discovery document of `issuer`; raises ConnectorError."""
     # Without this: a document that names another issuer lets one provider speak for another
     # (OpenID Connect Discovery 4.3).
     if document.get("issuer") != issuer:

@@ -77,6 +77,7 @@ _OIDC = Side(
             "Up to 200 groups come in the token, nested ones counted; for more, Microsoft Graph is asked. "
             "Map object ids: names can be taken by others."
         ),
+        console="Token configuration > Groups claim",
     ),
     subject_why="Object and tenant ID stay; `sub` changes with every application registration.",
     steps=(
@@ -186,6 +187,7 @@ _SAML = Side(
             "Up to 150 groups come in the assertion; beyond that Entra sends a link, which counts as "
             "incomplete. Emit only groups assigned to the application, or use OpenID Connect."
         ),
+        console="Attributes & Claims > Group claims",
     ),
     subject_why="The object ID stays when name or address change; the entity ID names the directory.",
     steps=(

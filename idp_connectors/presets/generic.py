@@ -46,6 +46,7 @@ _OIDC = Side(
         kind="name",
         limit=None,
         advice="Find out whether the provider sends ids, names or paths, and what it does with long lists.",
+        console="the groups claim of the client",
     ),
     subject_why="`sub` identifies a person at the provider and is never given to somebody else.",
     steps=(
@@ -105,6 +106,7 @@ _SAML = Side(
         kind="name",
         limit=None,
         advice="Find out whether the provider sends ids, names or paths, and what it does with long lists.",
+        console="the groups attribute of the service provider",
     ),
     subject_why="A persistent NameID is made for us and never given to somebody else.",
     steps=(

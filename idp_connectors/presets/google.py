@@ -73,6 +73,7 @@ _OIDC = Side(
             "Tokens carry no groups; the Directory API is asked at every sign-in, nested groups included. "
             "Prefer security groups: anybody may be able to join others by themselves."
         ),
+        console="Security > API controls > Domain-wide delegation",
     ),
     subject_why="`sub` is the account's id. It differs when a domain changes hands; addresses do not.",
     steps=(
@@ -162,6 +163,7 @@ _SAML = Side(
         kind="name",
         limit=75,
         advice="At most 75 groups that you pick are sent, by name; a renamed group must be picked again.",
+        console="SAML attribute mapping > Group membership",
     ),
     subject_why=(
         "Google's SAML names people by their primary e-mail address, which may be given to somebody else. "

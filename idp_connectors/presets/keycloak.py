@@ -46,6 +46,7 @@ _OIDC = Side(
         kind="path",
         limit=None,
         advice="Add a Group Membership mapper with full paths: a bare name may occur under several parents.",
+        console="Client scopes > Mappers > Group Membership",
     ),
     subject_why="`sub` is the user's UUID in the realm.",
     steps=(
@@ -98,6 +99,7 @@ _SAML = Side(
         kind="path",
         limit=None,
         advice="Add a Group list mapper with a single attribute and full paths.",
+        console="Client scopes > Mappers > Group list",
     ),
     subject_why="A persistent NameID is made for this client and never given to somebody else.",
     steps=(

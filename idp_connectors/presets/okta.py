@@ -47,6 +47,7 @@ _OIDC = Side(
             "Okta sends names, which can be changed and may occur twice. Give the groups for agents a prefix "
             "of their own and filter by it, or let the Management API be asked for ids."
         ),
+        console="Sign On > OpenID Connect ID Token > Groups claim",
     ),
     subject_why="`sub` is the user's id in the organisation: it stays when login or e-mail change.",
     steps=(
@@ -144,6 +145,7 @@ _SAML = Side(
         kind="name",
         limit=None,
         advice="The group attribute statement sends names. Filter by a prefix that only your groups share.",
+        console="SAML Settings > Group Attribute Statements",
     ),
     subject_why="The attribute id carries user.id, which stays when login or e-mail change.",
     steps=(

@@ -41,11 +41,15 @@ class Give:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupStrategy:
-    """How groups arrive: which sort of name, up to how many, and what helps when there are more."""
+    """How groups arrive: which sort of name, up to how many, and what helps when there are more.
+
+    `console` is where the provider's administrator decides what is sent.
+    """
 
     kind: GroupKind
     limit: int | None
     advice: str
+    console: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,12 @@ from idp_connectors.base import (
     Begun,
     Callback,
     Deps,
+    Finding,
     GroupPlan,
     LoginRequest,
     ServiceKeys,
     VerifiedIdentity,
+    check_settings,
     load_config,
 )
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
@@ -32,6 +34,7 @@ from idp_connectors.saml.prescreen import (
 )
 from idp_connectors.saml.redirect import build_redirect_url
 from idp_connectors.saml.request import build_authn_request
+from idp_connectors.saml.self_check import check_provider
 from idp_connectors.saml.service_metadata import build_service_metadata
 
 REPLAY_KIND = "saml_assertion"
@@ -131,6 +134,12 @@ class SamlConnector:
     def group_plan(self, config: Mapping[str, Any]) -> GroupPlan | None:
         """Return the tenant's second source of groups; None if they come with the assertion."""
         return read_plan(config, has_lookup=False)
+
+    def check_itself(
+        self, config: Mapping[str, Any], secrets: Mapping[str, str], deps: Deps
+    ) -> tuple[Finding, ...]:
+        """Return what settings, certificates and sign-in address look like now."""
+        return check_settings(SamlConfig, config, secrets, lambda checked: check_provider(checked, deps))
 
     def service_metadata(
         self, config: Mapping[str, Any], *, entity_id: str, callback_url: str, keys: ServiceKeys

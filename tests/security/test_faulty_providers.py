@@ -116,7 +116,7 @@ def test_without_all_groups_a_person_comes_in_and_gets_nothing(
 def roles_of(site: EmulatedSite, user_id: str) -> set[str]:
     """The roles that a person has now."""
     with site.rt.database.core_read() as core:
-        return set(live_roles(core, site.rt, site.acme.id, user_id).roles)
+        return set(live_roles(core, site.rt, site.acme.id, user_id, site.world.now).roles)
 
 
 def test_a_google_like_provider_leaves_out_what_is_too_much(emulated: EmulatedSite) -> None:

@@ -116,6 +116,11 @@ def test_our_addresses_are_all_offered_for_copying(side: Side, kind: str):
 
 
 @pytest.mark.parametrize(("side", "kind"), SIDES)
+def test_it_is_said_where_groups_are_decided(side: Side, kind: str):
+    assert side.groups.console
+
+
+@pytest.mark.parametrize(("side", "kind"), SIDES)
 def test_everything_that_people_read_is_a_sentence(side: Side, kind: str):
     texts = [*side.steps, side.subject_why, side.groups.advice]
     texts += [text for mishap in side.mishaps for text in (mishap.cause, mishap.fix)]
