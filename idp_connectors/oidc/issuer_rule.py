@@ -66,7 +66,7 @@ def is_key_of(key_issuer: str, issuer: str, canonical: str) -> bool:
 def _mismatch(field: str, detail: str) -> ConnectorError:
     return ConnectorError(
         ConnectorErrorCode.ISSUER_MISMATCH,
-        "The ID token was issued by another provider than the one configured.",
+        "The token was issued by another provider than the one configured.",
         detail=detail,
         field=field,
     )

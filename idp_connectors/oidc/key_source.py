@@ -25,7 +25,7 @@ def get_key(metadata: ProviderMetadata, kid: str | None, algorithm: str, deps: D
     if key is None:
         raise ConnectorError(
             ConnectorErrorCode.SIGNATURE_INVALID,
-            "The ID token is not signed by a known key of the identity provider.",
+            "The token is not signed by a known key of the identity provider.",
             detail=f"no single admitted key for kid={kid!r:.80} alg={algorithm}",
         )
     return key
