@@ -1,11 +1,13 @@
 """What a serving process does beside answering: delete what has expired, sign its part of the event log."""
 
+from collections.abc import Mapping
 from typing import cast
 
 from sqlalchemy import Table
 
 from broker.approvals.models import Interaction
 from broker.audit.checkpointing import Checkpointer
+from broker.federation.group_refresh import refresh_groups
 from broker.federation.models import SignInFlow
 from broker.kernel.database import Base
 from broker.kernel.jobs import ExpiringTable, Periodic, Sweeper
@@ -21,10 +23,12 @@ from broker.tokens.models import (
     OneTimeLink,
     RefreshToken,
 )
+from idp_connectors.base import Connector
 
 _DAY = 86_400
 CHECKPOINT_SECONDS = 300.0
 PROVISIONING_SECONDS = 300.0
+GROUPS_SECONDS = 60.0
 
 
 def _expiring(model: type[Base], keep_seconds: int = 0) -> ExpiringTable:
@@ -51,7 +55,7 @@ EXPIRING = (
 """Every table whose rows end by themselves, and how long an ended row is still of use."""
 
 
-def housekeeping(rt: Runtime) -> tuple[Periodic, ...]:
+def housekeeping(rt: Runtime, connectors: Mapping[str, Connector]) -> tuple[Periodic, ...]:
     """Return the background jobs of one serving process, not started."""
     checkpointer = Checkpointer(rt)
     return (
@@ -59,5 +63,6 @@ def housekeeping(rt: Runtime) -> tuple[Periodic, ...]:
         Periodic(
             "provisioning", lambda: {"ended": end_silent_links(rt, rt.clock.now())}, PROVISIONING_SECONDS
         ),
+        Periodic("groups", lambda: refresh_groups(rt, connectors), GROUPS_SECONDS),
         Periodic("checkpoint", lambda: {"checkpoints": checkpointer.run(rt.clock.now())}, CHECKPOINT_SECONDS),
     )

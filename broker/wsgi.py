@@ -9,5 +9,6 @@ from broker.web.current import shell_of
 settings = load_settings()
 configure_logs(settings.log_level)
 app = create_app(settings)
-for job in housekeeping(shell_of(app).rt):
+shell = shell_of(app)
+for job in housekeeping(shell.rt, shell.connectors):
     job.start()

@@ -48,6 +48,8 @@ class AuditEvent(StrEnum):
     """A user was disabled; sessions, grants and tokens ended."""
     USER_ENABLED = "user.enabled"
     """A disabled user may sign in again; nothing that ended came back."""
+    GROUPS_CHANGED = "groups.changed"
+    """A person's groups were asked for again and differ, or could not be learned; names are not recorded."""
     USER_ERASED = "user.erased"
     """The key of a person's personal fields was destroyed."""
     AGENT_CREATED = "agent.created"

@@ -28,6 +28,7 @@ _WORDS: dict[AuditEvent, str] = {
     AuditEvent.USER_CHANGED: "Person changed",
     AuditEvent.USER_DISABLED: "Person disabled",
     AuditEvent.USER_ENABLED: "Person enabled",
+    AuditEvent.GROUPS_CHANGED: "Groups changed at the provider",
     AuditEvent.USER_ERASED: "Personal data erased",
     AuditEvent.AGENT_CREATED: "Agent registered",
     AuditEvent.AGENT_CHANGED: "Agent changed",

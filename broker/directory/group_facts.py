@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from broker.directory.models import GroupSnapshot
 from broker.kernel.upsert import dialect_insert
@@ -68,6 +68,15 @@ class ToldGroups:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class GroupChange:
+    """What a later answer changed: the state before it, and how many groups came and went."""
+
+    state_before: str
+    came: int
+    went: int
+
+
 def tell(
     groups: Sequence[Group],
     state: str,
@@ -123,12 +132,34 @@ def store_groups(
 
 def replace_groups(
     core: Connection, tenant_id: str, connection_id: str, user_id: str, told: ToldGroups, *, seen_at: int
-) -> bool:
-    """Store a later answer unless another came first: the refresh that was due at ``seen_at`` still is.
+) -> GroupChange | None:
+    """Store a later answer and return what it changed; None if another came first and stands.
 
-    Without this: an answer that was long under way would overwrite what a sign-in or a push told meanwhile.
+    It counts only while the refresh that was due at ``seen_at`` still is. Without this: an answer that was
+    long under way would overwrite what a sign-in or a push told meanwhile.
     """
-    changed = core.execute(
+    this = (
+        (GroupSnapshot.tenant_id == tenant_id)
+        & (GroupSnapshot.user_id == user_id)
+        & (GroupSnapshot.connection_id == connection_id)
+        & (GroupSnapshot.refresh_at == seen_at)
+    )
+    before = core.execute(select(GroupSnapshot.state, GroupSnapshot.groups).where(this)).first()
+    if (
+        before is None
+        or core.execute(update(GroupSnapshot).where(this).values(**told.columns())).rowcount != 1
+    ):
+        return None
+    had = _names(before.groups)
+    has = had if told.state == "error" else _names(told.groups)
+    return GroupChange(before.state, came=len(has - had), went=len(had - has))
+
+
+def put_off(
+    core: Connection, tenant_id: str, connection_id: str, user_id: str, *, seen_at: int, until: int | None
+) -> None:
+    """Have a refresh that was due at ``seen_at`` come later, or never if ``until`` is None."""
+    core.execute(
         update(GroupSnapshot)
         .where(
             GroupSnapshot.tenant_id == tenant_id,
@@ -136,6 +167,9 @@ def replace_groups(
             GroupSnapshot.connection_id == connection_id,
             GroupSnapshot.refresh_at == seen_at,
         )
-        .values(**told.columns())
+        .values(refresh_at=until)
     )
-    return changed.rowcount == 1
+
+
+def _names(groups: Sequence[Mapping[str, str]]) -> set[tuple[str, str]]:
+    return {(group["kind"], group["value"]) for group in groups}

@@ -67,8 +67,8 @@ class Browser:
 class Site:
     """A world with its pages; tenant ``acme`` signs in through ``okta`` (OpenID) and ``adfs`` (SAML)."""
 
-    def __init__(self, world: World) -> None:
-        self.op = OpenIdProvider()
+    def __init__(self, world: World, op: OpenIdProvider | None = None) -> None:
+        self.op = op or OpenIdProvider()
         self.saml = SamlIdentityProvider()
         self.rt = replace(world.rt, egress=self.op)  # type: ignore[arg-type]
         self.world = world
@@ -127,10 +127,12 @@ class Site:
 
 
 @contextmanager
-def open_site(database_url: str, data_dir: Path, **settings: Any) -> Iterator[Site]:
-    """Yield the broker's pages on a new database."""
+def open_site(
+    database_url: str, data_dir: Path, *, op: OpenIdProvider | None = None, **settings: Any
+) -> Iterator[Site]:
+    """Yield the broker's pages on a new database; ``op`` is all that they can call."""
     with open_world(database_url, data_dir, **settings) as world:
-        yield Site(world)
+        yield Site(world, op)
 
 
 def form_token(page: TestResponse) -> str:

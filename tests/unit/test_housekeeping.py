@@ -13,6 +13,7 @@ from broker.housekeeping import EXPIRING, housekeeping
 from broker.kernel.database import Base
 from broker.kernel.jobs import sweep
 from broker.tokens.models import IssuedToken
+from idp_connectors.registry import CONNECTORS
 from tests.builders.oauth import Scene
 from tests.builders.world import open_world
 
@@ -73,7 +74,7 @@ def test_checkpoints_follow_what_was_written(sqlite_url: str, tmp_path: Path) ->
 
 def test_the_jobs_of_a_process_start_and_stop(sqlite_url: str, tmp_path: Path) -> None:
     with open_world(sqlite_url, tmp_path) as world:
-        jobs = housekeeping(world.rt)
+        jobs = housekeeping(world.rt, CONNECTORS)
         for job in jobs:
             job.start()
         for job in jobs:
