@@ -15,6 +15,16 @@ from broker.web.formatting import count, in_words, shorten_id
 
 _NAMED = ("agt_", "con_", "res_", "usr_")
 _ACTOR_NAMES = {"admin": "Administrator", "operator": "Command line", "system": "Broker"}
+_SOURCES = {
+    "id_token": "the ID token",
+    "userinfo": "the userinfo endpoint",
+    "assertion": "the SAML assertion",
+    "graph": "Microsoft Graph",
+    "okta_api": "Okta's API",
+    "directory_api": "Google's Directory API",
+    "scim": "SCIM",
+    "lookup": "a lookup",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,13 @@ class Names:
         client = self.agents.client(client_id)
         agent = self.agents.agent_of(client) if client else None
         return agent.name if agent else ""
+
+
+def source_words(source: str) -> str:
+    """Return where groups came from in words; an unknown source stands for itself."""
+    if source.startswith("ldap:"):
+        return f"LDAP ({source[5:]})"
+    return _SOURCES.get(source, source)
 
 
 def load_names(connection: Connection, desk: Desk, events: Iterable[EventView]) -> Names:

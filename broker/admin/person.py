@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from broker.admin.browsers import name_browser
 from broker.admin.changes import Desk, not_found
-from broker.admin.names import list_moments
+from broker.admin.names import list_moments, source_words
 from broker.agents.snapshot import load_agents
 from broker.audit.events import AuditEvent
 from broker.audit.reading import EventFilter, list_events
@@ -16,17 +16,6 @@ from broker.directory.roles import live_roles, load_roles
 from broker.policy.roles import GroupFact, MappingRule, is_match
 from broker.tokens.cascade import GRANTS, SESSIONS
 from broker.tokens.reading import last_issued_by_grant
-
-_SOURCES = {
-    "id_token": "the ID token",
-    "userinfo": "the userinfo endpoint",
-    "assertion": "the SAML assertion",
-    "graph": "Microsoft Graph",
-    "directory_api": "the Google Directory API",
-    "okta_api": "the Okta API",
-    "scim": "provisioning",
-    "lookup": "a lookup",
-}
 
 
 def person_context(desk: Desk, user_id: str) -> dict[str, Any]:
@@ -82,7 +71,7 @@ def _groups(told: tuple[GroupsTold, ...]) -> list[dict[str, str]]:
 
 def _groups_info(session: Session, desk: Desk, detail: PersonDetail) -> dict[str, Any]:
     live = live_roles(session.connection(), desk.rt, desk.tenant.id, detail.person.id, desk.now)
-    sources = [_SOURCES.get(one, one) for one in live.source.split(",") if one]
+    sources = [source_words(one) for one in live.source.split(",") if one]
     troubled = next((one for one in detail.groups if one.state != "complete" and one.problem), None)
     return {
         "state": live.groups_state,

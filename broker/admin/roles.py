@@ -23,6 +23,7 @@ _TITLES = {
     AuditEvent.ROLE_CHANGED.value: "The role was changed.",
     AuditEvent.ROLE_REMOVED.value: "The role was removed.",
     AuditEvent.MAPPING_CREATED.value: "The rule was made.",
+    AuditEvent.MAPPING_CHANGED.value: "The rule was changed.",
     AuditEvent.MAPPING_REMOVED.value: "The rule was removed.",
 }
 
@@ -85,29 +86,47 @@ def remove_role(desk: Desk, role_id: str) -> None:
         write_down(session, desk, AuditEvent.ROLE_REMOVED, target_id=role.id, data={"role": role.name})
 
 
-def add_rule(desk: Desk, connection_id: str, kind: str, match: str, pattern: str, role: str) -> None:
-    """Make a rule from group to role; raises ``Refusal``: ``bad_form`` or ``bad_configuration``."""
+def save_rule(
+    desk: Desk, rule_id: str, connection_id: str, kind: str, match: str, pattern: str, role: str
+) -> None:
+    """Make a rule from group to role, or put it in the place of the rule ``rule_id``.
+
+    Raises ``Refusal``: ``bad_form``, ``bad_configuration``, and ``not_found`` for an unknown ``rule_id``.
+    """
     if connection_id not in desk.tenant.connections:
         raise bad_form("Choose one of this tenant's connections.")
     with change(desk) as session:
         known = session.scalar(select(Role.id).where(Role.tenant_id == desk.tenant.id, Role.name == role))
         if known is None:
             raise bad_form("Choose a role that exists.")
+        former = _take_rule(session, desk, rule_id) if rule_id else None
         rule, done = save_mapping(session, desk.tenant.id, connection_id, kind, match, pattern.strip(), role)
-        if done is not None:
+        if former is not None:
+            data = _rule_data(rule) | {f"former_{name}": value for name, value in former.items()}
+            write_down(session, desk, AuditEvent.MAPPING_CHANGED, target_id=rule.id, data=data)
+        elif done is not None:
             write_down(session, desk, AuditEvent.MAPPING_CREATED, target_id=rule.id, data=_rule_data(rule))
 
 
 def remove_rule(desk: Desk, rule_id: str) -> None:
     """Remove a rule from group to role; raises ``Refusal(not_found)``."""
     with change(desk) as session:
-        rule = session.scalar(
-            select(GroupMapping).where(GroupMapping.tenant_id == desk.tenant.id, GroupMapping.id == rule_id)
-        )
-        if rule is None:
-            raise not_found("mapping")
-        session.delete(rule)
-        write_down(session, desk, AuditEvent.MAPPING_REMOVED, target_id=rule.id, data=_rule_data(rule))
+        former = _take_rule(session, desk, rule_id)
+        write_down(session, desk, AuditEvent.MAPPING_REMOVED, target_id=rule_id, data=former)
+
+
+def _take_rule(session: Session, desk: Desk, rule_id: str) -> dict[str, str]:
+    """Delete a rule of this tenant and return what it said; raises ``Refusal(not_found)``."""
+    rule = session.scalar(
+        select(GroupMapping).where(GroupMapping.tenant_id == desk.tenant.id, GroupMapping.id == rule_id)
+    )
+    if rule is None:
+        raise not_found("mapping")
+    said = _rule_data(rule)
+    session.delete(rule)
+    # Before the next rule is written: it may say the same as this one.
+    session.flush()
+    return said
 
 
 def _rule_data(rule: GroupMapping) -> dict[str, str]:
@@ -161,7 +180,12 @@ def _unmatched(session: Session, desk: Desk, rules: list[GroupMapping]) -> list[
     for connection_id, groups in snapshots:
         people.update({GroupFact(connection_id, one["kind"], one["value"]) for one in groups})
     loose = [
-        {"value": fact.value, "people_count": count}
+        {
+            "value": fact.value,
+            "kind": fact.kind,
+            "connection_id": fact.connection_id,
+            "people_count": count,
+        }
         for fact, count in sorted(people.items(), key=lambda item: (-item[1], item[0].value))
         if not any(is_match(rule, fact) for rule in known)
     ]

@@ -40,14 +40,9 @@ def save_mapping(
 ) -> tuple[GroupMapping, Change | None]:
     """Return the rule, made if absent; a rule has no other fields that could change.
 
-    A pattern without a literal character is refused. Raises ``Refusal(bad_configuration)``.
+    Raises ``Refusal(bad_configuration)``.
     """
-    _check_choice("kind", kind, GROUP_KINDS)
-    _check_choice("match", match, MATCHES)
-    check_role_name("role", role)
-    # Without this: "*" would give the role to everybody whose groups are known (A09).
-    if not pattern.strip("*") or len(pattern) > 500 or not pattern.isprintable():
-        raise _refuse("pattern: needs 1 to 500 printable characters, and more than wildcards")
+    check_mapping(kind, match, pattern, role)
     key = {
         "tenant_id": tenant_id,
         "connection_id": connection_id,
@@ -60,6 +55,19 @@ def save_mapping(
     first = {"id": new_id("map")}
     name = f"{kind} {match} {pattern!r} -> {role}"
     return put(session, row, GroupMapping, key=key, wanted={}, first=first, noun="group mapping", name=name)
+
+
+def check_mapping(kind: str, match: str, pattern: str, role: str) -> None:
+    """Accept a rule's own words; a pattern without a literal character is refused.
+
+    Raises ``Refusal(bad_configuration)``.
+    """
+    _check_choice("kind", kind, GROUP_KINDS)
+    _check_choice("match", match, MATCHES)
+    check_role_name("role", role)
+    # Without this: "*" would give the role to everybody whose groups are known (A09).
+    if not pattern.strip("*") or len(pattern) > 500 or not pattern.isprintable():
+        raise _refuse("pattern: needs 1 to 500 printable characters, and more than wildcards")
 
 
 def check_role_name(field: str, role: str) -> None:

@@ -1,8 +1,8 @@
 """Which roles a person holds now: computed from group facts and mappings each time, never stored."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, Protocol, cast
 
 from sqlalchemy import Connection, Table, bindparam, select
 
@@ -109,17 +109,7 @@ def live_roles(connection: Connection, rt: Runtime, tenant_id: str, user_id: str
         told_by = tenant.connections.get(row.connection_id) if tenant else None
         if told_by is None or not told_by.is_active:
             continue
-        is_complete = row.state == "complete"
-        # Without this: who left a group keeps its roles for as long as the directory cannot be asked.
-        is_recent = row.complete_at is not None and row.complete_at > now - GRACE_SECONDS
-        counts_still = not is_complete and is_recent
-        told_last = _facts(row.connection_id, row.complete_groups) if counts_still else []
-        roles |= roles_of(
-            _facts(row.connection_id, row.groups),
-            book.rules,
-            complete=is_complete,
-            previous=roles_of(told_last, book.rules, complete=True),
-        )
+        roles |= roles_told(row, book.rules, now)
         states.append(row.state)
         sources.append(row.source)
         times.append(row.fetched_at)
@@ -135,5 +125,31 @@ def live_roles(connection: Connection, rt: Runtime, tenant_id: str, user_id: str
     )
 
 
-def _facts(connection_id: str, groups: Iterable[Mapping[str, str]]) -> list[GroupFact]:
+class Told(Protocol):
+    """What one connection last told of a person, as a row of ``GroupSnapshot`` holds it."""
+
+    connection_id: Any
+    groups: Any
+    state: Any
+    complete_groups: Any
+    complete_at: Any
+
+
+def roles_told(told: Told, rules: Sequence[MappingRule], now: int) -> frozenset[str]:
+    """Return the roles that ``rules`` give at ``now`` for what one connection told of a person."""
+    is_complete = told.state == "complete"
+    # Without this: who left a group keeps its roles for as long as the directory cannot be asked.
+    is_recent = told.complete_at is not None and told.complete_at > now - GRACE_SECONDS
+    counts_still = not is_complete and is_recent
+    told_last = facts_of(told.connection_id, told.complete_groups) if counts_still else []
+    return roles_of(
+        facts_of(told.connection_id, told.groups),
+        rules,
+        complete=is_complete,
+        previous=roles_of(told_last, rules, complete=True),
+    )
+
+
+def facts_of(connection_id: str, groups: Iterable[Mapping[str, str]]) -> list[GroupFact]:
+    """Return the groups that a connection told as policy compares them."""
     return [GroupFact(connection_id, group["kind"], group["value"]) for group in groups]

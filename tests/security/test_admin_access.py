@@ -30,7 +30,7 @@ def every_page(office: Office) -> list[str]:
             for name, value in ids.items():
                 path = path.replace(f"<{name}>", value)
             pages.append(path)
-    assert len(pages) >= 10
+    assert len(pages) >= 13
     return pages
 
 

@@ -70,7 +70,7 @@ def routes(office: Office) -> list[tuple[str, str, str, str]]:
             (name,) = names
             path = rule.rule.replace("<tenant>", "acme")
             found += [(rule.endpoint, path, name, one) for one in rule.methods & {"GET", "POST"}]
-    assert len(found) >= 11
+    assert len(found) >= 12
     return found
 
 
@@ -159,11 +159,16 @@ def test_T01_one_person_revokes_only_their_own(two: Two) -> None:
 def test_T01_the_log_and_the_lists_hold_one_tenant(two: Two) -> None:
     two.beta.person_token()
     with_beta = two.office.admin()
+    foreign = two.ids(two.beta.tenant, two.beta)
+    assert with_beta.get(f"/t/acme/admin/rules?rule_id={foreign['rule_id']}").status_code == 404
     texts = [
         with_beta.get(f"/t/acme/admin{page}").text
-        for page in ("", "/agents", "/people", "/roles", "/resources", "/connections", "/audit")
-    ]
-    strange = [*two.ids(two.beta.tenant, two.beta).values(), two.beta.tenant.id]
+        for page in (
+            "", "/agents", "/people", "/roles", "/roles/preview", "/rules", "/resources", "/connections",
+            "/audit",
+        )
+    ]  # fmt: skip
+    strange = [*foreign.values(), two.beta.tenant.id]
     assert [one for one in strange for text in texts if one in text] == []
     assert two.office.scene.maya in texts[2]
 
@@ -189,6 +194,8 @@ def test_W_hostile_names_are_text_on_every_page(two: Two) -> None:
     paths = [
         "/t/acme/admin", "/t/acme/admin/agents", f"/t/acme/admin/agents?q={XSS}&state={XSS}", killed,
         f"/t/acme/admin/agents/{evil.id}", "/t/acme/admin/people", f"/t/acme/admin/people/{eve}",
+        f"/t/acme/admin/people/{eve}/roles", "/t/acme/admin/roles/preview",
+        f"/t/acme/admin/rules?pattern={XSS}&role=loud&connection_id={scene.okta.id}&try=save",
         "/t/acme/admin/roles", "/t/acme/admin/audit", f"/t/acme/admin/audit?person={XSS}&event={XSS}",
         f"/t/acme/admin/agents?done={XSS}",
     ]  # fmt: skip

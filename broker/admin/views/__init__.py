@@ -9,6 +9,7 @@ from broker.admin.views import (
     overview,
     people,
     resources,
+    role_preview,
     roles,
 )
 from broker.admin.views.gate import blueprint
@@ -23,5 +24,6 @@ __all__ = [
     "overview",
     "people",
     "resources",
+    "role_preview",
     "roles",
 ]

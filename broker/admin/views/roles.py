@@ -31,9 +31,9 @@ def remove_role(role_id: str) -> ResponseReturnValue:
 
 @blueprint.post("/admin/rules", endpoint="add_rule")
 def add_rule() -> ResponseReturnValue:
-    """Make a rule from group to role."""
-    names = ("connection_id", "kind", "match", "pattern", "role")
-    roles.add_rule(desk(), *(request.form.get(name, "") for name in names))
+    """Make a rule from group to role, or change one."""
+    names = ("rule_id", "connection_id", "kind", "match", "pattern", "role")
+    roles.save_rule(desk(), *(request.form.get(name, "") for name in names))
     return _back()
 
 
