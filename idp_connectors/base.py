@@ -14,6 +14,7 @@ from idp_connectors.cache import Cache, MemoryCache
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.self_check import Finding
 from idp_connectors.service_keys import ServiceKey, ServiceKeys, ServiceKeySource
+from idp_connectors.sign_out import Mark, SignOutMessage, SignOutOrder
 
 if TYPE_CHECKING:
     import httpx2
@@ -40,6 +41,7 @@ __all__ = [
     "InteractiveLogin",
     "LoginRequest",
     "LooksUpGroups",
+    "Mark",
     "MemoryCache",
     "PasswordLogin",
     "PersonState",
@@ -48,8 +50,12 @@ __all__ = [
     "ServiceKey",
     "ServiceKeySource",
     "ServiceKeys",
+    "SignOutMessage",
+    "SignOutOrder",
     "SignsInByPassword",
+    "SignsOut",
     "Spend",
+    "UpstreamLogout",
     "VerifiedIdentity",
     "check_settings",
     "load_config",
@@ -88,6 +94,8 @@ class VerifiedIdentity:
 
     `email` is for display. `private` holds what only server-side code may see, such as an ID token hint.
     `groups_problem` says why groups are not complete, for administrators, where there is more to say.
+    `session_index` and `name_id` are how the provider will name this session and this person when it ends
+    the session: `sid` and `sub` in OpenID Connect, SessionIndex and NameID in SAML.
     """
 
     issuer: str
@@ -259,6 +267,21 @@ class PlansGroups(Protocol):
 
     def group_plan(self, config: Mapping[str, Any]) -> GroupPlan | None:
         """Return the plan of a stored `config`; None if groups come with the sign-in and nothing else."""
+
+
+class UpstreamLogout(Protocol):
+    """Understands a provider that signs people out."""
+
+    def read_order(self, message: SignOutMessage, deps: Deps) -> SignOutOrder:
+        """Return whom the provider signed out; raises ConnectorError."""
+
+
+@runtime_checkable
+class SignsOut(Protocol):
+    """Is implemented by connectors whose provider tells when people sign out."""
+
+    def upstream_logout(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> UpstreamLogout:
+        """Return the sign-out for stored `config` and opened `secrets`; raises ConnectorError."""
 
 
 @runtime_checkable

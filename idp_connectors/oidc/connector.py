@@ -32,6 +32,7 @@ from idp_connectors.oidc.discovery import ProviderMetadata, fetch_object, get_pr
 from idp_connectors.oidc.id_token import Expectation, verify_id_token
 from idp_connectors.oidc.identity import to_identity
 from idp_connectors.oidc.issuer_rule import is_answers_issuer
+from idp_connectors.oidc.logout import OidcLogout
 from idp_connectors.oidc.self_check import check_provider
 
 MAX_CODE_CHARS = 4096
@@ -175,6 +176,10 @@ class OidcConnector:
     ) -> tuple[Finding, ...]:
         """Return what settings, discovery document and keys look like now."""
         return check_settings(OidcConfig, config, secrets, lambda checked: check_provider(checked, deps))
+
+    def upstream_logout(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> OidcLogout:
+        """Return the sign-out for stored `config` and opened `secrets`; raises ConnectorError."""
+        return OidcLogout(load_config(OidcConfig, config, secrets))
 
     def group_lookup(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> GroupLookup:
         """Return the group lookup for stored `config` and opened `secrets`; raises ConnectorError."""

@@ -38,6 +38,7 @@ def to_identity(claims: Mapping[str, Any], config: OidcConfig, id_token: str) ->
         acr=claims["acr"] if isinstance(claims.get("acr"), str) else "",
         amr=tuple(method for method in amr if isinstance(method, str)) if isinstance(amr, list) else (),
         session_index=claims["sid"] if isinstance(claims.get("sid"), str) else "",
+        name_id=require_subject(claims.get("sub"), "sub"),
         private={"id_token_hint": id_token},
         raw_claims=dict(claims),
     )
