@@ -12,6 +12,7 @@ from broker.approvals.views import blueprint as consent
 from broker.approvals.waiting import WaitingInteractions
 from broker.discovery.documents import well_known
 from broker.discovery.views import blueprint as discovery
+from broker.federation.views import back_channel
 from broker.federation.views import blueprint as sign_in
 from broker.kernel import schema
 from broker.kernel.clock import Clock
@@ -48,7 +49,7 @@ MODEL_MODULES = (
 """Every room that has tables; migrations and the schema check see what is named here."""
 
 PAGES = (sign_in, consent, portal, front_door, admin)
-PROTOCOLS = (oauth, discovery, scim)
+PROTOCOLS = (oauth, discovery, scim, back_channel)
 
 
 def create_app(

@@ -133,7 +133,14 @@ def _words(
 def _addresses(tenant: TenantSnapshot, connection: ConnectionView) -> list[dict[str, str]]:
     ours = addresses_of(tenant, connection)
     if connection.kind not in POSTED_ANSWERS:
-        return [{"label": "Callback", "url": ours.callback_url, "console_field": "Redirect URI"}]
+        return [
+            {"label": "Callback", "url": ours.callback_url, "console_field": "Redirect URI"},
+            {
+                "label": "Back-channel logout",
+                "url": ours.sign_out_url,
+                "console_field": "Back-channel logout URI",
+            },
+        ]
     return [
         {
             "label": "Assertion consumer service",

@@ -12,6 +12,8 @@ _WORDS: dict[AuditEvent, str] = {
     AuditEvent.IDENTITY_LINKED: "Identity seen for the first time",
     AuditEvent.SESSION_STARTED: "Browser session started",
     AuditEvent.SESSION_ENDED: "Browser session ended",
+    AuditEvent.SIGN_OUT_RECEIVED: "Signed out by the identity provider",
+    AuditEvent.SIGN_OUT_REFUSED: "Sign-out message refused",
     AuditEvent.AUTHORIZATION_REFUSED: "Authorization refused",
     AuditEvent.CONSENT_GRANTED: "Access allowed",
     AuditEvent.CONSENT_DENIED: "Access denied by the person",

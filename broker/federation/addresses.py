@@ -10,10 +10,11 @@ POSTED_ANSWERS = frozenset({"saml"})
 
 @dataclass(frozen=True, slots=True)
 class ConnectionAddresses:
-    """What a provider is told about us: where to answer, and our SAML name."""
+    """What a provider is told about us: where to answer, our SAML name, where to tell that people left."""
 
     callback_url: str
     entity_id: str
+    sign_out_url: str
 
 
 def addresses_of(tenant: TenantSnapshot, connection: ConnectionView) -> ConnectionAddresses:
@@ -24,4 +25,5 @@ def addresses_of(tenant: TenantSnapshot, connection: ConnectionView) -> Connecti
     """
     base = f"{tenant.issuer}/{connection.kind}/{connection.slug}"
     answer = "acs" if connection.kind in POSTED_ANSWERS else "callback"
-    return ConnectionAddresses(callback_url=f"{base}/{answer}", entity_id=f"{base}/metadata")
+    sign_out = "slo" if connection.kind in POSTED_ANSWERS else "backchannel-logout"
+    return ConnectionAddresses(f"{base}/{answer}", f"{base}/metadata", f"{base}/{sign_out}")

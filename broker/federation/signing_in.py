@@ -21,6 +21,7 @@ from broker.kernel.runtime import Runtime
 from broker.tenants.connections import open_secrets
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens.sessions import BrowserSessionView, end_session, start_session
+from broker.tokens.upstream_sessions import UpstreamName
 from idp_connectors.base import (
     Callback,
     Connector,
@@ -125,7 +126,7 @@ def begin(step: Signing, *, browser_secret: str, resume_url: str, login_hint: st
     try:
         begun = _login(step).begin(request, _deps(step))
     except ConnectorError as error:
-        raise _refusal_of(error) from error
+        raise refusal_of(error) from error
     with step.rt.database.write(step.tenant.id) as session:
         start_flow(
             session,
@@ -262,7 +263,7 @@ def _verify(step: Signing, flow: TakenFlow, query: Mapping[str, str]) -> Verifie
     try:
         return _login(step).complete(callback, _deps(step))
     except ConnectorError as error:
-        raise _refusal_of(error) from error
+        raise refusal_of(error) from error
 
 
 def _start(
@@ -285,6 +286,12 @@ def _start(
         acr=identity.acr[:_MAX_ACR],
         amr=identity.amr[:_MAX_AMR],
         upstream=orjson.dumps(upstream),
+        upstream_name=UpstreamName(
+            connection_id=step.connection.id,
+            issuer=identity.issuer,
+            person=identity.name_id,
+            session=identity.session_index,
+        ),
         not_after=_session_end(identity),
     )
 
@@ -315,7 +322,8 @@ def _record_success(session: Session, step: Signing, bound: BoundUser, view: Bro
         )
 
 
-def _refusal_of(error: ConnectorError) -> Refusal:
+def refusal_of(error: ConnectorError) -> Refusal:
+    """Return the connector's refusal as the broker's own; its code becomes the reason."""
     return Refusal(
         ErrorCode.SIGN_IN_REFUSED,
         error.public,

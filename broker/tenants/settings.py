@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -47,6 +47,9 @@ class TenantSettings:
         MAX_GRANT_SECONDS,
     )
     """The durations that the consent page offers; the first is chosen unless the person picks another."""
+    provider_sign_out_ends: Literal["session", "session_and_grants"] = "session"
+    """What ends when an identity provider signs somebody out: their browser session here, or also what
+    agents were given in it."""
     admin_role: Annotated[str, Field(max_length=100)] = ""
     """People who hold this role may open the admin pages; empty lets in nobody but by setup link."""
 

@@ -41,6 +41,8 @@ class BrowserSession(TenantScoped, Base):
     acr: Mapped[str] = mapped_column(String(200), default="")
     amr: Mapped[list[str]] = mapped_column(JSON, default=list)
     sealed_upstream: Mapped[bytes | None] = mapped_column(LargeBinary)  # what sign-out at the IdP will need
+    upstream_person: Mapped[str | None] = mapped_column(String(64))  # keyed hash: the IdP's name for them
+    upstream_session: Mapped[str | None] = mapped_column(String(64))  # keyed hash: its `sid`, SessionIndex
     created_at: Mapped[int] = mapped_column(BigInteger)
     seen_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int] = mapped_column(BigInteger)  # absolute
@@ -48,6 +50,8 @@ class BrowserSession(TenantScoped, Base):
 
     __table_args__ = (
         Index("ix_browser_sessions_user", "tenant_id", "user_id"),
+        Index("ix_browser_sessions_upstream_person", "tenant_id", "upstream_person"),
+        Index("ix_browser_sessions_upstream_session", "tenant_id", "upstream_session"),
         Index("ix_browser_sessions_expires_at", "expires_at"),
     )
 

@@ -12,6 +12,7 @@ from broker.kernel.ids import new_id, new_secret, sha256_hex
 from broker.kernel.runtime import Runtime
 from broker.tenants.models import Connection as IdpConnection
 from broker.tokens import models
+from broker.tokens.upstream_sessions import UpstreamName, person_key, session_key
 
 TOUCH_SECONDS = 60
 """A session in use is written to at most this often."""
@@ -69,13 +70,15 @@ def start_session(
     acr: str = "",
     amr: Sequence[str] = (),
     upstream: bytes | None = None,
+    upstream_name: UpstreamName | None = None,
     not_after: int | None = None,
 ) -> tuple[BrowserSessionView, str]:
     """Start a session and return it with the secret for its cookie; only the secret's hash is kept.
 
     Every sign-in gets a secret of its own. Without this: whoever planted a cookie before the sign-in
     would share the session after it. ``upstream`` is sealed: what sign-out at the identity provider will
-    need. ``not_after`` (epoch seconds) is the end that the identity provider set, if it did.
+    need. By ``upstream_name`` it is found when the provider signs the person out. ``not_after`` (epoch
+    seconds) is the end that the identity provider set, if it did.
     """
     limit = now + rt.settings.session_absolute_seconds
     secret = new_secret()
@@ -91,27 +94,15 @@ def start_session(
         seen_at=now,
         expires_at=limit if not_after is None else min(limit, not_after),
     )
+    row = _row(view) | {
+        "tenant_id": tenant_id,
+        "secret_hash": sha256_hex(secret),
+        "sealed_upstream": upstream and rt.sealer.seal(upstream, _context(tenant_id, view.id)),
+        "upstream_person": upstream_name and person_key(rt, upstream_name),
+        "upstream_session": upstream_name and session_key(rt, upstream_name),
+    }
     connection = where.connection() if isinstance(where, Session) else where
-    connection.execute(
-        _TABLE.insert().values(
-            id=view.id,
-            tenant_id=tenant_id,
-            secret_hash=sha256_hex(secret),
-            kind=kind,
-            user_id=user_id,
-            connection_id=connection_id,
-            auth_time=view.auth_time,
-            acr=acr,
-            amr=list(amr),
-            sealed_upstream=(
-                None if upstream is None else rt.sealer.seal(upstream, _context(tenant_id, view.id))
-            ),
-            created_at=now,
-            seen_at=now,
-            expires_at=view.expires_at,
-            ended_at=None,
-        )
-    )
+    connection.execute(_TABLE.insert().values(row))
     return view, secret
 
 
@@ -176,6 +167,11 @@ def _counts(began_at: int, state: str | None, cutoff_at: int) -> bool:
 
 def _context(tenant_id: str, session_id: str) -> str:
     return f"{tenant_id}/browser_sessions/sealed_upstream/{session_id}"
+
+
+def _row(view: BrowserSessionView) -> dict[str, Any]:
+    columns = {name: getattr(view, name) for name in BrowserSessionView.__slots__}
+    return {**columns, "amr": list(view.amr), "ended_at": None}
 
 
 def _view(row: Row[Any]) -> BrowserSessionView:

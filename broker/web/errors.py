@@ -16,7 +16,7 @@ from broker.web.plain_adapter import flask_response
 
 _log = structlog.get_logger("web")
 
-PROTOCOL_BLUEPRINTS = frozenset({"oauth", "discovery", "scim"})
+PROTOCOL_BLUEPRINTS = frozenset({"oauth", "discovery", "scim", "back_channel"})
 """Their callers are programs, so they are answered in JSON; all other callers see pages."""
 PAGES_OF_PROTOCOLS = frozenset({"oauth.authorization"})
 """The protocol endpoints that a browser visits."""

@@ -8,7 +8,9 @@ from tests.builders.site import Site, form_token
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # Programs call these, and each proves its caller in a way of its own: clients authenticate, and an
 # assertion counts only in the browser that asked for it. None of them looks at a session cookie.
-PROTOCOLS = frozenset({"oauth.endpoint", "oauth.authorization", "sign_in.acs", "scim.scim"})
+PROTOCOLS = frozenset(
+    {"oauth.endpoint", "oauth.authorization", "sign_in.acs", "scim.scim", "back_channel.logout"}
+)
 SAMPLES = {
     "tenant": "acme",
     "connection": "okta",
