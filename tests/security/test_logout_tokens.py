@@ -121,7 +121,7 @@ def test_O64_a_token_of_another_time_ends_nothing(seconds: dict[str, int], reaso
 @pytest.mark.parametrize(
     ("sign", "reason"),
     [
-        pytest.param(unsigned, "document_refused", id="O01-none"),
+        pytest.param(unsigned, "algorithm_refused", id="O01-none"),
         pytest.param(signed_with_the_public_key, "algorithm_refused", id="O02-hs256"),
         pytest.param(signed_by_another_key, "signature_invalid", id="O03-other-key"),
         pytest.param(signed_by_an_embedded_key, "signature_invalid", id="O03-embedded-key"),
