@@ -185,7 +185,8 @@ _SAML = Side(
         limit=150,
         advice=(
             "Up to 150 groups come in the assertion; beyond that Entra sends a link, which counts as "
-            "incomplete. Emit only groups assigned to the application, or use OpenID Connect."
+            "incomplete. Take groups from an OpenID Connect connection to the same directory, which asks "
+            "Microsoft Graph, or emit only groups assigned to the application."
         ),
         console="Attributes & Claims > Group claims",
     ),
