@@ -1,5 +1,7 @@
 """The WSGI application of this process, for servers that import it by name."""
 
+import gc
+
 from broker.app import create_app
 from broker.housekeeping import housekeeping
 from broker.kernel.logs import configure_logs
@@ -11,3 +13,6 @@ configure_logs(settings.log_level)
 app = create_app(settings)
 for job in housekeeping(shell_of(app).rt):
     job.start()
+# `broker serve` put it off until everything is there; what is there now need not be looked at again.
+gc.freeze()
+gc.enable()
