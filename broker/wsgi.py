@@ -1,5 +1,7 @@
 """The WSGI application of this process, for servers that import it by name."""
 
+import gc
+
 from broker.app import create_app
 from broker.housekeeping import housekeeping
 from broker.kernel.logs import configure_logs
@@ -12,3 +14,6 @@ app = create_app(settings)
 shell = shell_of(app)
 for job in housekeeping(shell.rt, shell.connectors):
     job.start()
+# `broker serve` put it off until everything is there; what is there now need not be looked at again.
+gc.freeze()
+gc.enable()

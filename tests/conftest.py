@@ -14,6 +14,8 @@ from sqlalchemy.engine import URL, make_url
 from tests.builders.requirements import require
 
 POSTGRES_VARIABLE = "BROKER_TEST_POSTGRES_URL"
+MEMORY_FOLDER = "/dev/shm"
+MEMORY_BYTES = 2 * 2**30
 
 # Two shared cores make single examples slow at times; how long one takes is no property of ours.
 hypothesis_settings.register_profile("broker", deadline=None, print_blob=True)
@@ -21,10 +23,24 @@ hypothesis_settings.load_profile("broker")
 
 
 def pytest_configure() -> None:
-    """Take away ``BROKER_*`` settings of the developer's shell; ``BROKER_TEST_*`` is meant for the tests."""
+    """Take away ``BROKER_*`` settings of the developer's shell; ``BROKER_TEST_*`` is meant for the tests.
+
+    Temporary folders go to memory where there is enough: thousands of SQLite databases each wait dozens
+    of times until a disk has written, which proves nothing, since no test takes the power away.
+    """
     for name in list(os.environ):
         if name.startswith("BROKER_") and not name.startswith("BROKER_TEST_"):
             del os.environ[name]
+    if _free_bytes(MEMORY_FOLDER) > MEMORY_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY_FOLDER)
+
+
+def _free_bytes(folder: str) -> int:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize if os.access(folder, os.W_OK) else 0
 
 
 @pytest.hookimpl(wrapper=True)

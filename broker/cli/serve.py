@@ -1,5 +1,7 @@
 """`broker serve`: the database brought up to date, a way in for administrators, then granian."""
 
+import ctypes
+import gc
 import socket
 
 import click
@@ -12,6 +14,10 @@ REQUESTS_A_THREAD = 4
 
 HEADER_MILLISECONDS = 10_000
 STOP_SECONDS = 30
+M_ARENA_MAX = -8
+"""The name of the limit in malloc.h of the GNU C library."""
+
+ARENAS = 2
 
 
 @click.command()
@@ -26,6 +32,8 @@ def serve() -> None:
       BROKER_PROFILE=development broker serve
       BROKER_PUBLIC_URL=https://sso.example.com BROKER_WORKERS=4 broker serve
     """
+    # Imports make objects that stay; looking for garbage among them is an eighth of a start.
+    gc.disable()
     settings = load_settings()
     if settings.is_development:
         click.echo(
@@ -64,11 +72,23 @@ def _check_port(settings: Settings) -> None:
             raise Fault(f"cannot listen on {settings.host}:{settings.port}: {fault.strerror}") from None
 
 
+def _limit_arenas() -> None:
+    """Have all threads of the workers share two heaps: with one for each, a worker grows by a fifth.
+
+    What `MALLOC_ARENA_MAX` says at the start of a process; workers are forked and take it over. A C
+    library without the call keeps its own way.
+    """
+    limit = getattr(ctypes.CDLL(None), "mallopt", None)
+    if limit is not None:
+        limit(M_ARENA_MAX, ARENAS)
+
+
 def _run_server(settings: Settings) -> None:
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
 
+    _limit_arenas()
     Granian(
         "broker.wsgi:app",
         address=settings.host,

@@ -7,6 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from broker.kernel.database import Base, TenantScoped
 
+MAX_LEVELS = 16
+"""How many tokens a path may name: so many fit into its column."""
+
 # Subtrees are ranges of paths; PostgreSQL must compare them byte by byte, as SQLite does.
 Path = String(400).with_variant(String(400, collation="C"), "postgresql")
 
@@ -162,7 +165,6 @@ class IssuedToken(TenantScoped, Base):
 
     __table_args__ = (
         Index("ix_issued_tokens_path", "tenant_id", "path"),
-        Index("ix_issued_tokens_parent", "tenant_id", "parent_jti"),
         Index("ix_issued_tokens_grant", "tenant_id", "grant_id", "issued_at"),
         Index("ix_issued_tokens_agent", "tenant_id", "agent_id", "issued_at"),
         Index("ix_issued_tokens_expires_at", "expires_at"),

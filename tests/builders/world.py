@@ -10,13 +10,12 @@ Each builder writes one thing with sensible values, counts the change, and retur
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import create_mock_engine
-from sqlalchemy.dialects import postgresql
 
 from broker.agents.models import Agent, Client, Resource
 from broker.agents.snapshot import AgentView, ClientView, ResourceView, load_agents
@@ -49,22 +48,23 @@ def make_tables(rt: Runtime) -> None:
     """Create every room's tables as the models declare them."""
     for path in sorted((Path(__file__).parents[2] / "broker").glob("*/models.py")):
         importlib.import_module(f"broker.{path.parent.name}.models")
+    # Compiled once and sent as one text: thousands of tests make all tables anew.
     if rt.database.is_sqlite:
-        Base.metadata.create_all(rt.database.engine)
+        with closing(rt.database.engine.raw_connection()) as connection:
+            connection.cursor().executescript(f"BEGIN;{_script('sqlite://')};COMMIT")
         return
-    # One round trip: a thousand tests make all tables anew.
     with rt.database.core_write() as connection:
-        connection.exec_driver_sql(_postgres_script())
+        connection.exec_driver_sql(_script("postgresql+psycopg://"))
 
 
 @cache
-def _postgres_script() -> str:
+def _script(dialect: str) -> str:
     statements: list[str] = []
 
     def keep(statement: Any, *_: Any, **__: Any) -> None:
-        statements.append(str(statement.compile(dialect=postgresql.dialect())))
+        statements.append(str(statement.compile(dialect=engine.dialect)))
 
-    engine = create_mock_engine("postgresql+psycopg://", keep)
+    engine = create_mock_engine(dialect, keep)
     Base.metadata.create_all(engine, checkfirst=False)
     return ";\n".join(statements)
 

@@ -159,6 +159,7 @@ def crowds() -> set[str]:
     return set()
 
 
+@pytest.mark.proof
 def test_a_person_in_1500_nested_groups_has_all_of_them(server: Server, crowds: set[str]):
     if server.name not in crowds:
         crowds.add(server.name)

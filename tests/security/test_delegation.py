@@ -4,6 +4,7 @@ import pytest
 
 from broker.agents.models import Agent
 from broker.kernel.versions import bump
+from broker.tokens.models import MAX_LEVELS
 from broker.tokens.switching_off import end_agent, end_client, end_connection, end_tenant, end_user, switch_on
 from tests.builders.oauth import ACCESS_TOKEN, Scene, claims_of
 from tests.builders.world import SECRET, TICKETS, TOKEN_EXCHANGE
@@ -250,6 +251,17 @@ def test_fan_out_is_bounded(scene: Scene) -> None:
         assert other.exchange(first, "a").status == 200
     assert other.exchange(first, "a").error == "actor_unauthorized"
     assert other.exchange(other.person_token(), "a").status == 200
+
+
+def test_a_line_of_narrower_tokens_is_bounded(scene: Scene) -> None:
+    """An agent that narrows its own token over and over goes no deeper; its path would outgrow the column."""
+    token = scene.person_token()
+    for _ in range(MAX_LEVELS - 1):
+        token = scene.exchange(token, "a").token
+    refused = scene.exchange(token, "a")
+    assert (refused.status, refused.error) == (400, "actor_unauthorized")
+    assert scene.introspect(token)["active"] is True
+    assert scene.exchange(scene.person_token(), "a").status == 200
 
 
 @pytest.mark.parametrize("tenant", ["other"])

@@ -187,7 +187,6 @@ def _create_issued_tokens() -> None:
     op.create_index("ix_issued_tokens_agent", "issued_tokens", ["tenant_id", "agent_id", "issued_at"])
     op.create_index("ix_issued_tokens_expires_at", "issued_tokens", ["expires_at"])
     op.create_index("ix_issued_tokens_grant", "issued_tokens", ["tenant_id", "grant_id", "issued_at"])
-    op.create_index("ix_issued_tokens_parent", "issued_tokens", ["tenant_id", "parent_jti"])
     op.create_index("ix_issued_tokens_path", "issued_tokens", ["tenant_id", "path"])
 
 
