@@ -71,7 +71,7 @@ def _groups(told: tuple[GroupsTold, ...]) -> list[dict[str, str]]:
 
 def _groups_info(session: Session, desk: Desk, detail: PersonDetail) -> dict[str, Any]:
     live = live_roles(session.connection(), desk.rt, desk.tenant.id, detail.person.id, desk.now)
-    sources = [source_words(one) for one in live.source.split(",") if one]
+    sources = [source_words(one) for one in live.source.split()]
     troubled = next((one for one in detail.groups if one.state != "complete" and one.problem), None)
     return {
         "state": live.groups_state,

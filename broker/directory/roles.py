@@ -45,7 +45,8 @@ class LiveRoles:
     """A person's roles now, and the age of what they rest on.
 
     ``groups_state`` is "complete" only if every connection's answer was; ``fetched_at`` is the time in epoch
-    seconds of the oldest answer that tells the groups, 0 when no connection ever answered.
+    seconds of the oldest answer that tells the groups, 0 when no connection ever answered. ``source`` names
+    everybody who told them, with blanks between.
     """
 
     roles: frozenset[str]
@@ -118,7 +119,7 @@ def live_roles(connection: Connection, rt: Runtime, tenant_id: str, user_id: str
         groups_state=next((state for state in states if state != "complete"), "complete")
         if states
         else "absent",
-        source=",".join(dict.fromkeys(sources)),
+        source=" ".join(dict.fromkeys(sources)),
         fetched_at=min(times, default=0),
         role_scopes=book.role_scopes,
         role_gated=book.role_gated,

@@ -4,13 +4,14 @@ Pointers and capabilities only. Whatever RFC 8414 metadata says too is copied fr
 client that ignores this document loses nothing that OAuth or MCP require (DISC-02).
 """
 
-from typing import Any
+from typing import Any, get_args
 
 from broker.discovery.metadata import server_metadata
 from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens.access import MAX_TOKEN_CHARS
 from broker.tokens.keys import signing_key
+from idp_connectors.base import GroupsState
 
 MAX_AGE_SECONDS = 300
 SCHEMA_PATH = "/schemas/agent-broker-configuration-1.json"
@@ -76,6 +77,7 @@ def agent_document(rt: Runtime, tenant: TenantSnapshot, *, now: int) -> dict[str
                 for name, (is_required, source) in _CLAIMS.items()
             },
             "private_claim": "dlg",
+            "group_provenance": {"claim": "dlg.groups", "states": list(get_args(GroupsState))},
         },
         "delegation": {
             "profile": "actor-profile",

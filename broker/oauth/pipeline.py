@@ -82,9 +82,11 @@ def _granted(tx: Transaction, call: Call, grant_type: str) -> dict[str, Any]:
 
 
 def _issue(tx: Transaction, call: Call, basis: Basis, grant_type: str) -> dict[str, Any]:
-    granted = _narrow(call, basis, _roles_now(tx, call, basis))
+    roles = _roles_now(tx, call, basis)
+    granted = _narrow(call, basis, roles)
     require_room(tx, call, basis)
-    issued = issue_access_token(tx, call.rt, call.tenant, _draft(call, basis, granted), now=call.ctx.now)
+    draft = _draft(call, basis, granted, roles)
+    issued = issue_access_token(tx, call.rt, call.tenant, draft, now=call.ctx.now)
     document: dict[str, Any] = {
         "access_token": issued.token,
         "token_type": "Bearer",
@@ -139,7 +141,7 @@ def _narrow(call: Call, basis: Basis, roles: LiveRoles) -> Delegated:
     return outcome
 
 
-def _draft(call: Call, basis: Basis, granted: Delegated) -> TokenDraft:
+def _draft(call: Call, basis: Basis, granted: Delegated, roles: LiveRoles) -> TokenDraft:
     max_depth = min(call.tenant.settings.max_depth, basis.agent.max_depth)
     connection = call.tenant.connections.get(basis.connection_id or "")
     return TokenDraft(
@@ -168,6 +170,9 @@ def _draft(call: Call, basis: Basis, granted: Delegated) -> TokenDraft:
         consent_id=basis.consent_id,
         origin_protocol=connection.kind if connection else "",
         origin_idp=connection.slug if connection else "",
+        groups_state=roles.groups_state,
+        groups_source=roles.source,
+        groups_at=roles.fetched_at,
     )
 
 

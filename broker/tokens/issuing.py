@@ -24,7 +24,8 @@ class TokenDraft:
     """What was decided about a token before it is minted; times are epoch seconds.
 
     ``chain`` holds the actors, outermost first, empty for an agent that acts for itself. The person's
-    ``auth_time``, ``acr``, ``amr`` and ``sid`` are left out of the token unless there is a ``user_id``.
+    ``auth_time``, ``acr``, ``amr`` and ``sid`` are left out of the token unless there is a ``user_id``, as
+    are completeness, sources and time of the groups that the roles follow from.
     """
 
     subject: str
@@ -52,6 +53,9 @@ class TokenDraft:
     consent_id: str | None = None
     origin_protocol: str = ""
     origin_idp: str = ""
+    groups_state: str = ""
+    groups_source: str = ""
+    groups_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,15 @@ def _delegation(tenant: TenantSnapshot, draft: TokenDraft, path: str) -> dict[st
         claim["consent"] = draft.consent_id
     if draft.origin_protocol:
         claim["origin"] = {"protocol": draft.origin_protocol, "idp": draft.origin_idp}
+    if draft.user_id is not None and draft.groups_state:
+        claim["groups"] = _provenance(draft)
     return claim
+
+
+def _provenance(draft: TokenDraft) -> dict[str, Any]:
+    """Return how complete the person's groups were, who told them and when, so that a resource can judge."""
+    found = {"state": draft.groups_state, "source": draft.groups_source, "at": draft.groups_at}
+    return {name: value for name, value in found.items() if value}
 
 
 def _row(tenant_id: str, draft: TokenDraft, jti: str, path: str, now: int) -> dict[str, Any]:

@@ -25,6 +25,23 @@ def test_three_agents_stand_nested_in_act(scene: Scene) -> None:
     assert {**claims, "active": True, "token_type": "Bearer"} == scene.introspect(third)
 
 
+def test_a_token_says_how_complete_the_groups_were_who_told_them_and_when(scene: Scene) -> None:
+    told_at = scene.world.now
+    first = scene.person_token()
+    assert claims_of(first)["dlg"]["groups"] == {"state": "complete", "source": "token", "at": told_at}
+    scene.world.clock.advance(60)
+    scene.world.user(scene.tenant, scene.okta, "maya", groups=["other"], groups_state="error")
+    second = scene.hand_over(first, "b").token
+    told = claims_of(second)
+    assert told["dlg"]["groups"] == {"state": "error", "source": "token", "at": told_at}
+    assert told["roles"] == ["support.agent"], "what failed takes nothing away for a while"
+    assert scene.introspect(second)["dlg"] == told["dlg"]
+    scene.world.user(scene.tenant, scene.okta, "maya", groups=["other"], groups_state="truncated")
+    third = scene.hand_over(second, "c", scope="tickets:read").token
+    assert claims_of(third)["dlg"]["groups"]["state"] == "truncated"
+    assert "roles" not in claims_of(third)
+
+
 def test_revoking_the_root_ends_the_chain(scene: Scene) -> None:
     first = scene.person_token()
     second = scene.hand_over(first, "b").token

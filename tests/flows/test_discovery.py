@@ -13,7 +13,7 @@ from broker.discovery.documents import well_known
 from broker.kernel.plain import PlainReply, PlainRequest
 from broker.oauth.endpoints import ENDPOINTS
 from broker.oauth.grants import GRANTS
-from tests.builders.oauth import Scene
+from tests.builders.oauth import Scene, claims_of
 from tests.builders.world import TICKETS
 
 OAUTH = "/.well-known/oauth-authorization-server/t/acme"
@@ -91,6 +91,9 @@ def test_disc_the_agent_document_fits_its_schema_and_the_metadata(scene: Scene) 
     assert told["document_uri"] == metadata["agent_broker_configuration"]
     exchange = metadata["actor_profile_token_exchange"]
     assert told["delegation"]["subject_token_types"] == exchange["subject_token_types_supported"]
+    provenance = told["token_profile"]["group_provenance"]
+    assert provenance["claim"] == "dlg.groups"
+    assert claims_of(scene.person_token())["dlg"]["groups"]["state"] in provenance["states"]
     assert len(get(scene, AGENT_INSERTED).body) <= 32_768  # DISC-06
     # Nothing in it, or in the metadata, tells of people, providers or resources.
     everything = get(scene, AGENT_INSERTED).body + get(scene, OAUTH).body

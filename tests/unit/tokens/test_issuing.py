@@ -32,6 +32,9 @@ def test_a_person_s_token_carries_exactly_the_claims_of_the_profile(mint: Mint):
         consent_id="cns_1",
         origin_protocol="oidc",
         origin_idp="okta",
+        groups_state="complete",
+        groups_source="graph",
+        groups_at=mint.now - 90,
     )
     header, claims = decode(mint, issued.token)
     assert header["typ"] == "at+jwt"
@@ -66,6 +69,7 @@ def test_a_person_s_token_carries_exactly_the_claims_of_the_profile(mint: Mint):
             "delegable": True,
             "consent": "cns_1",
             "origin": {"protocol": "oidc", "idp": "okta"},
+            "groups": {"state": "complete", "source": "graph", "at": mint.now - 90},
         },
     }
 
