@@ -26,6 +26,8 @@ class ConnectorErrorCode(StrEnum):
     """The document has a shape that no honest provider sends; it was refused before any signature check."""
     ALGORITHM_REFUSED = "algorithm_refused"
     """The message is signed with an algorithm that this connection does not accept."""
+    DECRYPTION_FAILED = "decryption_failed"
+    """The assertion is not encrypted for a key of this connection, or not at all where it has to be."""
     SIGNATURE_INVALID = "signature_invalid"
     """No acceptable signature by a key of this connection covers the message."""
     ISSUER_MISMATCH = "issuer_mismatch"

@@ -44,6 +44,7 @@ _ADMINS_MOVE = frozenset(
         ConnectorErrorCode.DISCOVERY_INVALID,
         ConnectorErrorCode.KEYS_INVALID,
         ConnectorErrorCode.ALGORITHM_REFUSED,
+        ConnectorErrorCode.DECRYPTION_FAILED,
         ConnectorErrorCode.SIGNATURE_INVALID,
         ConnectorErrorCode.ISSUER_MISMATCH,
         ConnectorErrorCode.AUDIENCE_MISMATCH,

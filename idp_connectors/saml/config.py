@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -92,6 +92,14 @@ class SamlSignInSettings(BaseModel):
         default=False,
         title="Sign sign-in requests",
         description="Sign what is sent. The provider needs the signing certificate of our metadata first.",
+    )
+    encryption: Literal["off", "accepted", "required"] = Field(
+        default="off",
+        title="Encrypted assertions",
+        description=(
+            "`accepted` takes encrypted and plain ones, `required` refuses plain ones. AES-GCM with RSA-OAEP "
+            "only; our encryption certificate is in the metadata."
+        ),
     )
     confirmation_minutes: int = Field(
         default=10,

@@ -22,18 +22,16 @@ from idp_connectors.base import (
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.groups.plan import read_plan
 from idp_connectors.saml.config import SamlConfig
-from idp_connectors.saml.engine import signed_bytes, verify_signatures
+from idp_connectors.saml.decryption import decrypt_assertion
+from idp_connectors.saml.engine import verify_signatures
 from idp_connectors.saml.identity import to_identity
 from idp_connectors.saml.names import assertion
+from idp_connectors.saml.opening import put_in_clear
 from idp_connectors.saml.policy import SKEW_SECONDS, Expected, check_assertion, check_response
-from idp_connectors.saml.prescreen import (
-    ScreenedResponse,
-    decode_response,
-    parse_strictly,
-    screen_response,
-)
+from idp_connectors.saml.prescreen import ScreenedResponse, decode_response, screen_response
 from idp_connectors.saml.redirect import build_redirect_url
 from idp_connectors.saml.request import build_authn_request
+from idp_connectors.saml.second_opinion import read_verified
 from idp_connectors.saml.self_check import check_provider
 from idp_connectors.saml.service_metadata import build_service_metadata
 
@@ -63,20 +61,24 @@ class SamlLogin:
 
     def complete(self, callback: Callback, deps: Deps) -> VerifiedIdentity:
         """Return who signed in, after screening, signature, policy and single use; raises ConnectorError."""
-        screened = screen_response(decode_response(_read_answer(callback)))
+        received = screen_response(
+            decode_response(_read_answer(callback)), may_be_encrypted=self._config.encryption != "off"
+        )
         expected = Expected(
             entity_id=callback.entity_id,
             callback_url=callback.callback_url,
             request_id=callback.private.get("request_id", ""),
             now=deps.now,
         )
-        self._require_signatures(screened)
+        clear = self._open(received, deps)
+        self._require_signatures(received, clear)
         # A first look at what is not proven yet, only to refuse: the library would report a wrong audience
         # or a failed sign-in with the same words as a forgery, and an administrator must tell them apart.
-        check_response(screened.root, self._config, expected, signed=screened.response_signature is not None)
-        check_assertion(screened.assertion, self._config, expected)
+        check_response(received.root, self._config, expected, signed=received.response_signature is not None)
+        check_assertion(clear.assertion, self._config, expected)
         verify_signatures(
-            screened,
+            received,
+            clear,
             self._config,
             entity_id=expected.entity_id,
             callback_url=expected.callback_url,
@@ -84,7 +86,7 @@ class SamlLogin:
             # The library allows no clock difference for confirmations; the policy judges them exactly.
             now=deps.now - SKEW_SECONDS,
         )
-        accepted = check_assertion(self._signed_assertion(screened, expected), self._config, expected)
+        accepted = check_assertion(self._prove(received, clear, expected), self._config, expected)
         identity = to_identity(accepted.assertion, self._config)
         key = f"{self._config.idp_entity_id}|{accepted.assertion_id}"
         # Last, so that a refused answer is not used up. Without this: whoever sees an assertion signs in
@@ -95,27 +97,48 @@ class SamlLogin:
             )
         return identity
 
-    def _require_signatures(self, screened: ScreenedResponse) -> None:
-        unsigned = screened.response_signature is None and screened.assertion_signature is None
-        if (
-            unsigned
-            or (self._config.assertion_signed and screened.assertion_signature is None)
-            or (self._config.response_signed and screened.response_signature is None)
-        ):
-            raise _unsigned(
-                f"response signed: {screened.response_signature is not None}, "
-                f"assertion signed: {screened.assertion_signature is not None}"
-            )
+    def _open(self, received: ScreenedResponse, deps: Deps) -> ScreenedResponse:
+        """Return the answer with its assertion in the clear: itself, if nothing was encrypted."""
+        if not received.is_encrypted:
+            if self._config.encryption == "required":
+                raise ConnectorError(
+                    ConnectorErrorCode.DECRYPTION_FAILED,
+                    "The identity provider's answer is not encrypted, which this connection requires.",
+                    detail="a plain assertion",
+                )
+            return received
+        sealed: etree._Element | None = received.assertion
+        if received.response_signature is not None:
+            # Without this: anybody could have us decrypt whatever they like, under a broken signature.
+            proven = read_verified(received.document, received.response_signature, self._config)
+            sealed = proven.find(assertion("EncryptedAssertion"))
+        if sealed is None:
+            raise _unsigned("the signature covers no assertion")
+        plain = decrypt_assertion(sealed, service_keys(deps).decrypting)
+        return screen_response(put_in_clear(received, plain))
 
-    def _signed_assertion(self, screened: ScreenedResponse, expected: Expected) -> etree._Element:
-        """Return the assertion, parsed anew from bytes that a verified signature covers."""
+    def _require_signatures(self, received: ScreenedResponse, clear: ScreenedResponse) -> None:
+        has_response = received.response_signature is not None
+        has_assertion = clear.assertion_signature is not None
+        if (
+            not (has_response or has_assertion)
+            or (self._config.assertion_signed and not has_assertion)
+            or (self._config.response_signed and not has_response)
+        ):
+            raise _unsigned(f"response signed: {has_response}, assertion signed: {has_assertion}")
+
+    def _prove(
+        self, received: ScreenedResponse, clear: ScreenedResponse, expected: Expected
+    ) -> etree._Element:
+        """Return the assertion, parsed from bytes whose signature the second verification proved."""
         within: etree._Element | None = None
-        if screened.response_signature is not None:
-            response = parse_strictly(signed_bytes(screened.response_signature))
+        if received.response_signature is not None:
+            response = read_verified(received.document, received.response_signature, self._config)
             check_response(response, self._config, expected, signed=True)
-            within = response.find(assertion("Assertion"))
-        if screened.assertion_signature is not None:
-            return parse_strictly(signed_bytes(screened.assertion_signature))
+            # What was encrypted was opened out of the very bytes that this signature covers.
+            within = clear.assertion if received.is_encrypted else response.find(assertion("Assertion"))
+        if clear.assertion_signature is not None:
+            return read_verified(clear.document, clear.assertion_signature, self._config)
         if within is None:
             raise _unsigned("no signature covers an assertion")
         return within

@@ -1,16 +1,14 @@
-"""Runs python3-saml, strict, over a screened document, and hands back the bytes that are really signed.
+"""Runs python3-saml, strict, over a screened document: the first of two verifications.
 
-What the broker reads afterwards is parsed anew from those bytes; the document that arrived is not read again.
+Its word is only "yes" or "no"; what is read afterwards comes from the second one.
 """
 
 import base64
-import hashlib
-import hmac
 import threading
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,9 +16,8 @@ from lxml import etree
 
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.saml.config import SamlConfig
-from idp_connectors.saml.names import BINDING_POST, NAMEID_PERSISTENT
+from idp_connectors.saml.names import BINDING_POST, NAMEID_PERSISTENT, assertion
 from idp_connectors.saml.prescreen import ScreenedResponse, parse_strictly
-from idp_connectors.saml.signature_shape import ScreenedSignature
 
 _moment: ContextVar[int] = ContextVar("saml_moment")
 
@@ -38,7 +35,8 @@ def require_native_libraries() -> None:
 
 
 def verify_signatures(
-    screened: ScreenedResponse,
+    received: ScreenedResponse,
+    clear: ScreenedResponse,
     config: SamlConfig,
     *,
     entity_id: str,
@@ -46,16 +44,17 @@ def verify_signatures(
     request_id: str,
     now: int,
 ) -> None:
-    """Return if python3-saml accepts the document in strict mode; raises ConnectorError."""
+    """Return if python3-saml accepts the document in strict mode; raises ConnectorError.
+
+    `clear` is `received` with its assertion in the clear, or the same where nothing was encrypted.
+    """
     library = _library()
     settings = library.settings_class(
         library_settings(config, entity_id=entity_id, callback_url=callback_url)
     )
     token = _moment.set(now)
     try:
-        response = library.response.OneLogin_Saml2_Response(
-            settings, base64.b64encode(screened.document).decode()
-        )
+        response = library.response_class(settings, received.document, clear.document)
         # Never without the request id: the library then accepts answers to other requests.
         response.is_valid(_request_data(callback_url), request_id, raise_exceptions=True)
     except Exception as error:
@@ -67,34 +66,6 @@ def verify_signatures(
         ) from error
     finally:
         _moment.reset(token)
-
-
-def signed_bytes(found: ScreenedSignature) -> bytes:
-    """Return the canonical bytes that this (verified) signature covers; raises ConnectorError.
-
-    Their digest must be the one in SignedInfo: the proof that these bytes, and no others, are signed.
-    """
-    # Written out and parsed again, the element keeps the namespaces that its ancestors declare; a copied
-    # element would lose those that only values such as xsi:type use.
-    covered = parse_strictly(etree.tostring(found.parent, encoding="utf-8", with_tail=False))
-    _remove_keeping_tail(covered, covered[found.parent.index(found.element)])
-    canonical: bytes = etree.tostring(
-        covered,
-        method="c14n",
-        exclusive=True,
-        with_comments=False,
-        with_tail=False,
-        inclusive_ns_prefixes=list(found.inclusive_prefixes),
-    )
-    digest = base64.b64encode(hashlib.new(found.digest, canonical).digest()).decode()
-    # Without this: identity is read from something else than what was signed (CVE-2025-54419).
-    if not canonical or not hmac.compare_digest(digest, found.digest_value):
-        raise ConnectorError(
-            ConnectorErrorCode.SIGNATURE_INVALID,
-            "The identity provider's answer was not accepted.",
-            detail="the digest does not match the canonical bytes",
-        )
-    return canonical
 
 
 def library_settings(config: SamlConfig, *, entity_id: str, callback_url: str) -> dict[str, Any]:
@@ -137,12 +108,12 @@ def _request_data(callback_url: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
 class _Library:
     """python3-saml as it is used here: on the caller's clock, and with its schema compiled once."""
 
-    def __init__(self, response: ModuleType, settings_class: Any) -> None:
-        self.response = response
-        self.settings_class = settings_class
+    response_class: Any
+    settings_class: Any
 
 
 @cache
@@ -165,12 +136,26 @@ def _library() -> _Library:
 
         @staticmethod
         def validate_xml(xml: Any, schema: str, debug: bool = False) -> Any:
+            # The schemas are older than XML Encryption 1.1. What is encrypted has been read strictly, and
+            # the document is validated with what was inside.
+            if xml.find(assertion("EncryptedAssertion")) is not None:
+                return xml
             return _validate(xml, Path(response.__file__).parent / "schemas" / schema)
+
+    class OpenedResponse(response.OneLogin_Saml2_Response):  # type: ignore[misc]
+        """The library's response, which never decrypts: it is given what was opened before."""
+
+        def __init__(self, settings: Any, received: bytes, clear: bytes) -> None:
+            self._clear = clear
+            super().__init__(settings, base64.b64encode(received).decode())
+
+        def _decrypt_assertion(self, xml: Any) -> Any:
+            return parse_strictly(self._clear)
 
     # Only the response module sees these names replaced; the rest of the library keeps its own.
     response.OneLogin_Saml2_Utils = ClockedUtils
     response.OneLogin_Saml2_XML = CompiledSchemas
-    return _Library(response, OneLogin_Saml2_Settings)
+    return _Library(OpenedResponse, OneLogin_Saml2_Settings)
 
 
 _schema_lock = threading.Lock()
@@ -184,18 +169,6 @@ def _schema(path: Path) -> etree.XMLSchema:
 def _validate(xml: Any, path: Path) -> Any:
     with _schema_lock:
         return xml if _schema(path).validate(xml) else "invalid_xml"
-
-
-def _remove_keeping_tail(parent: etree._Element, child: etree._Element) -> None:
-    """Remove `child` as the enveloped-signature transform does: the text after it stays."""
-    previous = child.getprevious()
-    if child.tail:
-        if previous is not None:
-            previous.tail = (previous.tail or "") + child.tail
-        else:
-            parent.text = (parent.text or "") + child.tail
-    child.tail = None
-    parent.remove(child)
 
 
 def _unusable(detail: str) -> ConnectorError:

@@ -6,6 +6,8 @@ METADATA = "urn:oasis:names:tc:SAML:2.0:metadata"
 SIGNATURE = "http://www.w3.org/2000/09/xmldsig#"
 EXCLUSIVE_C14N = "http://www.w3.org/2001/10/xml-exc-c14n#"
 ENVELOPED = SIGNATURE + "enveloped-signature"
+ENCRYPTION = "http://www.w3.org/2001/04/xmlenc#"
+ENCRYPTION_11 = "http://www.w3.org/2009/xmlenc11#"
 RSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 
 BINDING_POST = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
@@ -15,11 +17,13 @@ NAMEID_PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
 NAMEID_TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 ENTITY_FORMAT = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity"
 
-DIGESTS = {
-    "http://www.w3.org/2001/04/xmlenc#sha256": "sha256",
-    "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",
-    "http://www.w3.org/2001/04/xmlenc#sha512": "sha512",
-}
+DIGESTS = frozenset(
+    {
+        "http://www.w3.org/2001/04/xmlenc#sha256",
+        "http://www.w3.org/2001/04/xmldsig-more#sha384",
+        "http://www.w3.org/2001/04/xmlenc#sha512",
+    }
+)
 SIGNATURE_METHODS = frozenset(
     {
         RSA_SHA256,
@@ -30,6 +34,14 @@ SIGNATURE_METHODS = frozenset(
         "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512",
     }
 )
+CONTENT_CIPHERS = {
+    ENCRYPTION_11 + "aes256-gcm": 32,
+    ENCRYPTION_11 + "aes192-gcm": 24,
+    ENCRYPTION_11 + "aes128-gcm": 16,
+}
+"""Ciphers of encrypted assertions, best first, and the length of their keys in bytes."""
+KEY_TRANSPORTS = (ENCRYPTION_11 + "rsa-oaep", ENCRYPTION + "rsa-oaep-mgf1p")
+"""How the key of an encrypted assertion may be wrapped for us, best first."""
 
 
 def protocol(name: str) -> str:

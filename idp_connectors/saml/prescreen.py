@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from lxml import etree
 
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
-from idp_connectors.saml.names import ASSERTION, PROTOCOL, SIGNATURE, assertion, protocol, signature
+from idp_connectors.saml.names import (
+    ASSERTION,
+    ENCRYPTION,
+    PROTOCOL,
+    SIGNATURE,
+    assertion,
+    protocol,
+    signature,
+)
 from idp_connectors.saml.signature_shape import ScreenedSignature, screen_signature
 
 MAX_BYTES = 256 * 1024
@@ -28,19 +36,26 @@ _HOMES = {
     "Assertion": ASSERTION,
     "EncryptedAssertion": ASSERTION,
     "EncryptedAttribute": ASSERTION,
+    "EncryptedData": ENCRYPTION,
     "EncryptedID": ASSERTION,
+    "EncryptedKey": ENCRYPTION,
     "Response": PROTOCOL,
     "Signature": SIGNATURE,
 }
+_ENCRYPTED = frozenset({"EncryptedAssertion", "EncryptedData", "EncryptedKey"})
 
 
 @dataclass(frozen=True, slots=True)
 class ScreenedResponse:
-    """A document of an honest shape. Nothing in it is proven yet."""
+    """A document of an honest shape. Nothing in it is proven yet.
+
+    `assertion` is the one Assertion, or the one EncryptedAssertion if `is_encrypted`.
+    """
 
     document: bytes
     root: etree._Element
     assertion: etree._Element
+    is_encrypted: bool
     response_signature: ScreenedSignature | None
     assertion_signature: ScreenedSignature | None
 
@@ -58,14 +73,15 @@ def decode_response(text: str) -> bytes:
     return document
 
 
-def screen_response(document: bytes) -> ScreenedResponse:
+def screen_response(document: bytes, *, may_be_encrypted: bool = False) -> ScreenedResponse:
     """Return the parsed document if its shape is one that may be verified; raises ConnectorError."""
-    _screen_bytes(document)
+    screen_bytes(document)
     root = parse_strictly(document)
-    elements = _screen_tree(root)
+    elements = _screen_tree(root, _ENCRYPTED if may_be_encrypted else frozenset())
     if root.tag != protocol("Response"):
         raise refuse(f"the root is {root.tag!r:.120}")
-    assertions = [element for element in elements if element.tag == assertion("Assertion")]
+    kinds = (assertion("Assertion"), assertion("EncryptedAssertion"))
+    assertions = [element for element in elements if element.tag in kinds]
     # Without this: signature wrapping (XSW 1 to 8) has the verifier look at one assertion and the reader at
     # another. With one assertion, directly below the root, there is no other.
     if len(assertions) != 1 or assertions[0].getparent() is not root:
@@ -78,7 +94,14 @@ def screen_response(document: bytes) -> ScreenedResponse:
     assertion_signature = by_parent.pop(id(assertions[0]), None)
     if by_parent:
         raise refuse("a signature sits elsewhere than on response or assertion")
-    return ScreenedResponse(document, root, assertions[0], response_signature, assertion_signature)
+    return ScreenedResponse(
+        document=document,
+        root=root,
+        assertion=assertions[0],
+        is_encrypted=assertions[0].tag == kinds[1],
+        response_signature=response_signature,
+        assertion_signature=assertion_signature,
+    )
 
 
 def parse_strictly(document: bytes) -> etree._Element:
@@ -103,8 +126,8 @@ def parse_strictly(document: bytes) -> etree._Element:
         raise refuse(f"XML: {error}") from error
 
 
-def _screen_bytes(document: bytes) -> None:
-    """Refuse by plain byte search what must not even reach a parser."""
+def screen_bytes(document: bytes) -> None:
+    """Return if a byte search finds nothing that must not even reach a parser; raises ConnectorError."""
     if len(document) > MAX_BYTES:
         raise refuse("the message is longer than 256 KiB")
     try:
@@ -129,7 +152,7 @@ def _screen_bytes(document: bytes) -> None:
             raise refuse("a namespace is not an absolute URI")
 
 
-def _screen_tree(root: etree._Element) -> list[etree._Element]:
+def _screen_tree(root: etree._Element, encrypted: frozenset[str]) -> list[etree._Element]:
     """Return all elements in document order after counting, measuring and comparing ids."""
     elements: list[etree._Element] = []
     ids: set[str] = set()
@@ -142,7 +165,7 @@ def _screen_tree(root: etree._Element) -> list[etree._Element]:
             raise refuse(f"deeper than {MAX_DEPTH} or more than {MAX_NODES} nodes")
         if not isinstance(element.tag, str):
             raise refuse("a node that is not an element")
-        _screen_name(element)
+        _screen_name(element, encrypted)
         for name, value in _attributes(element):
             if etree.QName(name).localname.lower() in _ID_NAMES:
                 # Without this: a reference by id finds one element in the verifier, another in the reader.
@@ -158,13 +181,13 @@ def _attributes(element: etree._Element) -> list[tuple[str, str]]:
     return [(str(name), str(value)) for name, value in element.attrib.items()]
 
 
-def _screen_name(element: etree._Element) -> None:
+def _screen_name(element: etree._Element, encrypted: frozenset[str]) -> None:
     qualified = etree.QName(element)
     home = _HOMES.get(qualified.localname)
     # Without this: readers that compare local names only take a foreign element for the real one.
     if home is not None and qualified.namespace != home:
         raise refuse(f"{qualified.localname} in a foreign namespace")
-    if qualified.localname.startswith("Encrypted"):
+    if qualified.localname.startswith("Encrypted") and qualified.localname not in encrypted:
         raise refuse(f"{qualified.localname}: encrypted content is not accepted")
 
 

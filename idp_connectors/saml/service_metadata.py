@@ -6,6 +6,8 @@ from idp_connectors.base import ServiceKey, ServiceKeys
 from idp_connectors.saml.config import SamlConfig
 from idp_connectors.saml.names import (
     BINDING_POST,
+    CONTENT_CIPHERS,
+    KEY_TRANSPORTS,
     METADATA,
     NAMEID_PERSISTENT,
     PROTOCOL,
@@ -17,7 +19,11 @@ from idp_connectors.saml.names import (
 def build_service_metadata(
     config: SamlConfig, *, entity_id: str, callback_url: str, keys: ServiceKeys
 ) -> bytes:
-    """Return the metadata (Metadata 2.4.4) with every published signing key: a change is seen ahead."""
+    """Return the metadata (Metadata 2.4.4): every published signing key, and what may encrypt for us.
+
+    An encryption key stands in it only when the connection takes encrypted assertions: several providers
+    encrypt as soon as they see one, some of them by ciphers that are refused here.
+    """
     root = etree.Element(
         _md("EntityDescriptor"), {"entityID": entity_id}, nsmap={"md": METADATA, "ds": SIGNATURE}
     )
@@ -32,6 +38,9 @@ def build_service_metadata(
     )
     for key in keys.published_signing:
         _add_key(service, "signing", key)
+    if config.encryption != "off":
+        for key in keys.published_encryption:
+            _add_key(service, "encryption", key)
     etree.SubElement(service, _md("NameIDFormat")).text = NAMEID_PERSISTENT
     etree.SubElement(
         service,
@@ -47,6 +56,9 @@ def _add_key(service: etree._Element, use: str, key: ServiceKey) -> None:
     etree.SubElement(info, signature("KeyName")).text = key.id
     data = etree.SubElement(info, signature("X509Data"))
     etree.SubElement(data, signature("X509Certificate")).text = key.certificate
+    if use == "encryption":
+        for algorithm in (*CONTENT_CIPHERS, *KEY_TRANSPORTS):
+            etree.SubElement(descriptor, _md("EncryptionMethod"), {"Algorithm": algorithm})
 
 
 def _md(name: str) -> str:

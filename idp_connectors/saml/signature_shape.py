@@ -20,9 +20,6 @@ class ScreenedSignature:
 
     element: etree._Element
     parent: etree._Element
-    digest: str
-    digest_value: str
-    inclusive_prefixes: tuple[str, ...]
 
 
 def screen_signature(element: etree._Element) -> ScreenedSignature:
@@ -38,7 +35,7 @@ def screen_signature(element: etree._Element) -> ScreenedSignature:
     info = _children(parts["SignedInfo"], "CanonicalizationMethod", "SignatureMethod", "Reference")
     if info["CanonicalizationMethod"].get("Algorithm") != EXCLUSIVE_C14N:
         raise _refuse("SignedInfo is not canonicalised exclusively")
-    _read_prefixes(info["CanonicalizationMethod"])
+    _screen_prefixes(info["CanonicalizationMethod"])
     _require_plain(info["SignatureMethod"])
     # Without this: SHA-1 collides, and HMAC takes the public certificate as its secret.
     _require_algorithm(info["SignatureMethod"], SIGNATURE_METHODS)
@@ -49,19 +46,14 @@ def screen_signature(element: etree._Element) -> ScreenedSignature:
         raise _refuse("the reference does not name the signature's parent")
     referred = _children(reference, "Transforms", "DigestMethod", "DigestValue")
     _require_plain(referred["DigestMethod"])
-    _require_algorithm(referred["DigestMethod"], DIGESTS.keys())
+    _require_algorithm(referred["DigestMethod"], DIGESTS)
     _require_plain(referred["DigestValue"])
-    return ScreenedSignature(
-        element=element,
-        parent=parent,
-        digest=DIGESTS[referred["DigestMethod"].get("Algorithm", "")],
-        digest_value="".join((referred["DigestValue"].text or "").split()),
-        inclusive_prefixes=_screen_transforms(referred["Transforms"]),
-    )
+    _screen_transforms(referred["Transforms"])
+    return ScreenedSignature(element, parent)
 
 
-def _screen_transforms(transforms: etree._Element) -> tuple[str, ...]:
-    """Return the prefixes that exclusive canonicalisation keeps; refuse every other transform."""
+def _screen_transforms(transforms: etree._Element) -> None:
+    """Refuse every transform but the enveloped signature's, followed by exclusive canonicalisation."""
     found = list(transforms)
     algorithms = [transform.get("Algorithm") for transform in found]
     # Without this: XSLT, XPath and base64 transforms run attacker-chosen programs before the signature is
@@ -71,19 +63,19 @@ def _screen_transforms(transforms: etree._Element) -> tuple[str, ...]:
     ):
         raise _refuse(f"transforms {algorithms!r:.200}")
     _require_plain(found[0])
-    return _read_prefixes(found[1])
+    _screen_prefixes(found[1])
 
 
-def _read_prefixes(method: etree._Element) -> tuple[str, ...]:
+def _screen_prefixes(method: etree._Element) -> None:
+    """Let a canonicalisation method hold a short list of namespace prefixes that it keeps."""
     children = list(method)
     if not children:
-        return ()
+        return
     if len(children) != 1 or children[0].tag != _INCLUSIVE_NAMESPACES or len(children[0]):
         raise _refuse("a canonicalisation method has unknown content")
     prefixes = tuple(children[0].get("PrefixList", "").split())
     if len(prefixes) > 20 or not all(_NC_NAME.fullmatch(prefix) for prefix in prefixes):
         raise _refuse("a strange list of namespace prefixes")
-    return prefixes
 
 
 def _screen_key_info(key_info: etree._Element | None) -> None:

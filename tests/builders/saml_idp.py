@@ -77,7 +77,10 @@ def read_authn_request(redirect_url: str) -> etree._Element:
 
 @dataclass
 class SamlIdentityProvider:
-    """Answers sign-in requests; `bend` runs before signing, `bend_signed` after it."""
+    """Answers sign-in requests; `bend` runs before signing, `bend_signed` after it.
+
+    `encrypt` runs when the assertion is signed and the response is not.
+    """
 
     key_name: str = "idp"
     sign_assertion: bool = True
@@ -86,6 +89,7 @@ class SamlIdentityProvider:
     digest_method: str = "SHA256"
     now: int = NOW
     bend: Callable[[etree._Element], object] = lambda root: None
+    encrypt: Callable[[etree._Element], object] = lambda root: None
     bend_signed: Callable[[etree._Element], object] = lambda root: None
     bend_bytes: Callable[[bytes], bytes] = lambda document: document
     count: int = field(default=0, init=False)
@@ -137,6 +141,7 @@ class SamlIdentityProvider:
         self.bend(root)
         if self.sign_assertion:
             self.sign(root.find("saml:Assertion", NS))
+        self.encrypt(root)
         if self.sign_response:
             self.sign(root)
         self.bend_signed(root)

@@ -1,6 +1,7 @@
 """What a provider gets from us: signed sign-in requests, and metadata with our certificates."""
 
 import base64
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -87,3 +88,26 @@ def test_the_metadata_carries_every_published_signing_certificate():
 def test_the_metadata_says_whether_requests_are_signed(setting: bool, told: str):
     root = metadata(make_service_keys(), sign_requests=setting)
     assert root.xpath("//md:SPSSODescriptor/@AuthnRequestsSigned", namespaces=MD) == [told]
+
+
+def test_the_metadata_offers_encryption_only_where_the_connection_takes_it():
+    """Several providers encrypt as soon as they see a certificate, some by ciphers that are refused."""
+    keys = make_service_keys(encryption=("sp-next", "sp-encryption"))
+    path = "//md:KeyDescriptor[@use='encryption']"
+    assert metadata(keys).xpath(path, namespaces=MD) == []
+    for setting in ("accepted", "required"):
+        found = metadata(keys, encryption=setting).xpath(path, namespaces=MD)
+        certificates = [one.findtext(".//ds:X509Certificate", None, MD) for one in found]
+        assert certificates == [service_key(name).certificate for name in ("sp-next", "sp-encryption")]
+        methods = [method.get("Algorithm", "") for method in found[0].findall("md:EncryptionMethod", MD)]
+        assert methods[0].endswith("aes256-gcm")
+        assert not [method for method in methods if "cbc" in method or "rsa-1_5" in method]
+
+
+def test_the_metadata_fits_the_schema_of_saml():
+    import onelogin.saml2
+
+    keys = make_service_keys(signing=("sp-next", "sp-signing"), encryption=("sp-next", "sp-encryption"))
+    folder = Path(onelogin.saml2.__file__).parent / "schemas"
+    schema = etree.XMLSchema(etree.parse(str(folder / "saml-schema-metadata-2.0.xsd")))
+    schema.assertValid(metadata(keys, encryption="required", sign_requests=True))
