@@ -12,6 +12,7 @@ import pydantic
 
 from idp_connectors.cache import Cache, MemoryCache
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.preview import CertificateFacts, DiscoversProvider, ProviderPreview, ReadsMetadata
 from idp_connectors.self_check import Finding
 from idp_connectors.service_keys import ServiceKey, ServiceKeys, ServiceKeySource
 from idp_connectors.sign_out import Mark, SignOutMessage, SignOutOrder
@@ -23,12 +24,14 @@ __all__ = [
     "Begun",
     "Cache",
     "Callback",
+    "CertificateFacts",
     "ChecksItself",
     "Connector",
     "ConnectorError",
     "ConnectorErrorCode",
     "Deps",
     "Dial",
+    "DiscoversProvider",
     "EmailVerifiedBy",
     "Finding",
     "Group",
@@ -46,7 +49,9 @@ __all__ = [
     "PasswordLogin",
     "PersonState",
     "PlansGroups",
+    "ProviderPreview",
     "PublishesMetadata",
+    "ReadsMetadata",
     "ServiceKey",
     "ServiceKeySource",
     "ServiceKeys",

@@ -8,7 +8,15 @@ import pydantic
 
 from broker.tenants.connections import find_faults
 from idp_connectors.base import secret_fields
-from idp_connectors.presets.preset import Side, Take, fill, find_wrong_answers, takes_in
+from idp_connectors.presets.preset import (
+    Side,
+    Take,
+    answers_in,
+    fill,
+    fill_partly,
+    find_wrong_answers,
+    takes_in,
+)
 
 Control = Literal[
     "text", "long", "secret", "number", "switch", "choice", "choices", "lines", "blocks", "pairs"
@@ -151,6 +159,35 @@ def read_settings(model: type[pydantic.BaseModel], form: FormValues, names: Sequ
         if value is not None and not (value == "" and _empty_means_default(schema[name], name in hidden)):
             found[name] = value
     return found
+
+
+def given_so_far(model: type[pydantic.BaseModel], side: Side | None, form: FormValues) -> dict[str, Any]:
+    """Return what a form that is not complete says already; nothing of it is checked."""
+    if side is None:
+        return read_settings(model, form, list(model.model_fields))
+    waiting = {name for name, value in side.settings.items() if takes_in(value)}
+    given = read_settings(model, form, [name for name in model.model_fields if name not in waiting])
+    return given | fill_partly(side, {take.name: form.get(_TAKE + take.name) for take in side.takes})
+
+
+def with_settings(
+    model: type[pydantic.BaseModel], side: Side | None, form: FormValues, settings: Mapping[str, Any]
+) -> tuple[FormValues, tuple[str, ...]]:
+    """Return the form with these settings in it, and the labels of what they do not answer.
+
+    What a preset asks for in its own words is answered so; the rest goes to the setting's own field.
+    """
+    schema, hidden = _schema(model), secret_fields(model)
+    answers = answers_in(side, settings) if side else {}
+    waiting = {name for name, value in (side.settings if side else {}).items() if takes_in(value)}
+    changed: dict[str, Sequence[str]] = {_TAKE + name: [value] for name, value in answers.items()}
+    for name, value in settings.items():
+        if name not in waiting and name in schema:
+            shown = _shown(value, _control(schema[name], name in hidden))
+            changed[_SET + name] = [str(shown)]
+    fed = {take for name in waiting & set(settings) for take in takes_in(side.settings[name] if side else "")}
+    left = tuple(take.title for take in (side.takes if side else ()) if take.name in fed - set(answers))
+    return FormValues({**form.values, **changed}), left
 
 
 def carried(model: type[pydantic.BaseModel], side: Side | None, form: FormValues) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from broker.admin.changes import Desk, change, not_found, write_down
 from broker.admin.connection_form import FormValues, carried, fill_new, new_fields
+from broker.admin.connection_reading import Reading, reading_context
 from broker.audit.events import AuditEvent
 from broker.federation.addresses import POSTED_ANSWERS, addresses_of
 from broker.kernel.errors import ErrorCode, Refusal
@@ -142,12 +143,18 @@ def name_context(
 
 
 def setup_context(
-    desk: Desk, kit: Kit, draft: Draft, form: FormValues, errors: Mapping[str, str]
+    desk: Desk,
+    kit: Kit,
+    draft: Draft,
+    form: FormValues,
+    errors: Mapping[str, str],
+    reading: Reading | None = None,
 ) -> dict[str, Any]:
     """Return the context of ``admin/connection_setup.html``."""
-    side = kit.find_side(draft.preset, draft.kind)
-    brought, rest = new_fields(kit.connectors[draft.kind].config_model, side, form, errors)
+    side, connector = kit.find_side(draft.preset, draft.kind), kit.connectors[draft.kind]
+    brought, rest = new_fields(connector.config_model, side, reading.form if reading else form, errors)
     return {
+        **reading_context(desk, connector, form, reading),
         "draft": draft,
         "made_by": _made_by(kit, draft),
         "guide": guide_of(desk.tenant, _as_view(draft), side),

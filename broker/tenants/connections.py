@@ -95,6 +95,8 @@ def find_faults(model: type[pydantic.BaseModel], given: Mapping[str, Any]) -> di
 def _sentence(kind: str, told: str) -> str:
     if kind in ("missing", "string_too_short", "too_short"):
         return "This is needed."
+    if kind == "string_pattern_mismatch":
+        return "This does not have the form that is asked for."
     words = told.removeprefix("Value error, ")
     return f"{words[:1].upper()}{words[1:]}."
 

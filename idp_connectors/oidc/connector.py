@@ -20,6 +20,7 @@ from idp_connectors.base import (
     GroupLookup,
     GroupPlan,
     LoginRequest,
+    ProviderPreview,
     VerifiedIdentity,
     check_settings,
     load_config,
@@ -33,6 +34,7 @@ from idp_connectors.oidc.id_token import Expectation, verify_id_token
 from idp_connectors.oidc.identity import to_identity
 from idp_connectors.oidc.issuer_rule import is_answers_issuer
 from idp_connectors.oidc.logout import OidcLogout
+from idp_connectors.oidc.preview import discover
 from idp_connectors.oidc.self_check import check_provider
 
 MAX_CODE_CHARS = 4096
@@ -180,6 +182,10 @@ class OidcConnector:
     def upstream_logout(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> OidcLogout:
         """Return the sign-out for stored `config` and opened `secrets`; raises ConnectorError."""
         return OidcLogout(load_config(OidcConfig, config, secrets))
+
+    def discover(self, given: Mapping[str, Any], deps: Deps) -> ProviderPreview:
+        """Return what the provider at `given["issuer"]` says of itself; raises ConnectorError."""
+        return discover(given, deps)
 
     def group_lookup(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> GroupLookup:
         """Return the group lookup for stored `config` and opened `secrets`; raises ConnectorError."""

@@ -105,6 +105,37 @@ def fill(side: Side, answers: Mapping[str, str]) -> dict[str, Any]:
     return {name: _filled(value, cleaned) for name, value in side.settings.items()}
 
 
+def fill_partly(side: Side, answers: Mapping[str, str]) -> dict[str, Any]:
+    """Return those settings whose answers are there and right, for a form that is not complete yet."""
+    wrong = find_wrong_answers(side, answers)
+    cleaned = {take.name: answers.get(take.name, "").strip() for take in side.takes}
+    return {
+        name: _filled(value, cleaned)
+        for name, value in side.settings.items()
+        if takes_in(value) and not wrong.keys() & set(takes_in(value))
+    }
+
+
+def answers_in(side: Side, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the answers that lead to these settings, as far as they can be told: `fill` the other way."""
+    known = {take.name: take for take in side.takes}
+    found: dict[str, str] = {}
+    for name, template in side.settings.items():
+        value = settings.get(name)
+        if isinstance(template, tuple) and len(template) == 1 and isinstance(value, tuple | list):
+            # Several certificates are pasted one below the other.
+            template, value = template[0], "\n".join(str(part) for part in value)
+        if not isinstance(template, str) or not isinstance(value, str):
+            continue
+        literals, names = _PLACE.split(template)[::2], takes_in(template)
+        if len(names) == 1 and len(literals) == 2:
+            answer = value.removeprefix(literals[0]).removesuffix(literals[1])
+            fits = value == literals[0] + answer + literals[1] and len(answer) <= MAX_ANSWER_CHARS
+            if fits and re.fullmatch(known[names[0]].pattern, answer):
+                found.setdefault(names[0], answer)
+    return found
+
+
 def find_wrong_answers(side: Side, answers: Mapping[str, str]) -> dict[str, str]:
     """Return a sentence for each answer that is absent, unknown or shaped wrongly; none repeats it."""
     known = {take.name for take in side.takes}

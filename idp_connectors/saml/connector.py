@@ -14,6 +14,7 @@ from idp_connectors.base import (
     Finding,
     GroupPlan,
     LoginRequest,
+    ProviderPreview,
     ServiceKeys,
     VerifiedIdentity,
     check_settings,
@@ -30,6 +31,7 @@ from idp_connectors.saml.opening import put_in_clear
 from idp_connectors.saml.policy import SKEW_SECONDS, Expected, check_assertion, check_response
 from idp_connectors.saml.prescreen import ScreenedResponse, decode_response, screen_response
 from idp_connectors.saml.redirect import build_redirect_url
+from idp_connectors.saml.provider_metadata import read_metadata
 from idp_connectors.saml.request import build_authn_request
 from idp_connectors.saml.second_opinion import read_verified
 from idp_connectors.saml.self_check import check_provider
@@ -163,6 +165,10 @@ class SamlConnector:
     ) -> tuple[Finding, ...]:
         """Return what settings, certificates and sign-in address look like now."""
         return check_settings(SamlConfig, config, secrets, lambda checked: check_provider(checked, deps))
+
+    def read_metadata(self, document: bytes, now: int) -> ProviderPreview:
+        """Return what a provider's metadata says (epoch seconds `now`); raises ConnectorError."""
+        return read_metadata(document, now)
 
     def service_metadata(
         self, config: Mapping[str, Any], *, entity_id: str, callback_url: str, keys: ServiceKeys

@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from broker.admin import connection_wizard as wizard
 from broker.admin.connection_form import FormValues
+from broker.admin.connection_reading import MAX_METADATA_BYTES, METADATA_FILE, Reading, read_provider
 from broker.admin.views.gate import blueprint, desk
 from broker.web.current import connectors, presets
 from broker.web.onward import see_other
@@ -30,6 +31,10 @@ def step() -> ResponseReturnValue:
     faults = wizard.draft_faults(here, draft)
     if faults:
         return _name_page(kit, draft, faults)
+    if form.get("do") == "read":
+        side, upload = kit.find_side(draft.preset, draft.kind), sent_metadata()
+        reading = read_provider(here, kit.connectors[draft.kind], side, form, upload)
+        return _setup_page(kit, draft, {}, reading)
     if form.get("do") != "save":
         return _setup_page(kit, draft, {})
     connection_id, errors = wizard.create_connection(here, kit, draft, form)
@@ -51,6 +56,15 @@ def _name_page(kit: wizard.Kit, draft: wizard.Draft, errors: dict[str, str]) -> 
     return render_template("admin/connection_name.html", **context), 400 if errors else 200
 
 
-def _setup_page(kit: wizard.Kit, draft: wizard.Draft, errors: dict[str, str]) -> ResponseReturnValue:
-    context = wizard.setup_context(desk(), kit, draft, sent_form(), errors)
-    return render_template("admin/connection_setup.html", **context), 400 if errors else 200
+def sent_metadata() -> bytes:
+    """Return the metadata file that came with this request's form, or nothing."""
+    file = request.files.get(METADATA_FILE)
+    return file.read(MAX_METADATA_BYTES + 1) if file else b""
+
+
+def _setup_page(
+    kit: wizard.Kit, draft: wizard.Draft, errors: dict[str, str], reading: Reading | None = None
+) -> ResponseReturnValue:
+    context = wizard.setup_context(desk(), kit, draft, sent_form(), errors, reading)
+    is_wrong = bool(errors or (reading and reading.error))
+    return render_template("admin/connection_setup.html", **context), 400 if is_wrong else 200
