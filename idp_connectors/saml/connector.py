@@ -30,8 +30,8 @@ from idp_connectors.saml.names import assertion
 from idp_connectors.saml.opening import put_in_clear
 from idp_connectors.saml.policy import SKEW_SECONDS, Expected, check_assertion, check_response
 from idp_connectors.saml.prescreen import ScreenedResponse, decode_response, screen_response
-from idp_connectors.saml.redirect import build_redirect_url
 from idp_connectors.saml.provider_metadata import read_metadata
+from idp_connectors.saml.redirect import build_redirect_url
 from idp_connectors.saml.request import build_authn_request
 from idp_connectors.saml.second_opinion import read_verified
 from idp_connectors.saml.self_check import check_provider
