@@ -24,6 +24,7 @@ def connector_deps(rt: Runtime, tenant_id: str, now: int, *, connection_id: str 
         spend=partial(spend_once, rt, tenant_id),
         cache=_caches.setdefault(rt.caches, MemoryCache()),
         service_keys=partial(get_service_keys, rt, tenant_id, connection_id, now) if connection_id else None,
+        dial=rt.dial,
     )
 
 

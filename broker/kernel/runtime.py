@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from broker.kernel.clock import Clock, SystemClock
 from broker.kernel.database import Database
+from broker.kernel.dialling import Dial, Dialler
 from broker.kernel.egress import Egress
 from broker.kernel.group_commit import GroupCommitter
 from broker.kernel.ids import new_id
@@ -14,13 +15,14 @@ from broker.kernel.versions import Caches
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Settings, clock, database, sealer, egress, group commit and caches of this process."""
+    """Settings, clock, database, sealer, both ways out, group commit and caches of this process."""
 
     settings: Settings
     clock: Clock
     database: Database
     sealer: Sealer
     egress: Egress
+    dial: Dial
     committer: GroupCommitter
     caches: Caches
     writer_id: str = field(default_factory=lambda: new_id("wrt"))
@@ -36,6 +38,7 @@ def open_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         database=database,
         sealer=Sealer(_keys(settings)),
         egress=Egress(may_reach_loopback=settings.is_development),
+        dial=Dialler(settings.directory_hosts, may_reach_loopback=settings.is_development),
         committer=GroupCommitter(database),
         caches=Caches(database),
     )

@@ -62,6 +62,12 @@ class Settings(BaseSettings):
         0, ge=0, le=5, description="How many proxies in front may be believed for the caller's address."
     )
 
+    directory_hosts: list[str] = Field(
+        default_factory=list,
+        description="LDAP servers in private networks that connections may name, as `host` or `host:port`. "
+        "Servers at public addresses need no entry.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
