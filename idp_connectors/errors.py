@@ -14,6 +14,8 @@ class ConnectorErrorCode(StrEnum):
     """The identity provider could not be reached, or answered with something unreadable."""
     UPSTREAM_REFUSED = "upstream_refused"
     """The identity provider answered that it did not sign the person in."""
+    ACCOUNT_UNUSABLE = "account_unusable"
+    """The person proved who they are, and their account is disabled, locked or expired."""
     DISCOVERY_INVALID = "discovery_invalid"
     """The provider's discovery document is not one that this connection may use."""
     KEYS_INVALID = "keys_invalid"

@@ -12,6 +12,7 @@ ENTRY_POINT_GROUP = "idp_connectors"
 BUILT_IN = {
     "oidc": "idp_connectors.oidc:OidcConnector",
     "saml": "idp_connectors.saml:SamlConnector",
+    "ldap": "idp_connectors.ldap:LdapConnector",
 }
 
 
@@ -38,7 +39,4 @@ class ConnectorRegistry(Mapping[str, Connector]):
 
 
 CONNECTORS = ConnectorRegistry(BUILT_IN)
-"""Kinds that send a person to the provider and back: what a connection may be."""
-
-DIRECTORIES = ConnectorRegistry({"ldap": "idp_connectors.ldap:LdapConnector"}, "idp_directories")
-"""Kinds that are asked for people and groups, and check a password themselves."""
+"""What a connection may be: kinds that send a person to a provider, and kinds that check a password."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.ldap.traits import Traits
 from idp_connectors.ldap.wire import Entry
 
@@ -32,6 +33,17 @@ SENTENCES: Mapping[str, str] = {
     "state unreadable": "The directory does not tell whether your account is in use.",
 }
 """What a person is told who has proved the password of an account that is not in use."""
+
+OWN_MOVE = frozenset({"password expired", "password must be changed"})
+"""What the person can put right without an administrator."""
+
+
+def refuse_account(obstacle: str) -> ConnectorError:
+    """Return the refusal for somebody who proved their password, by a key of SENTENCES."""
+    code = (
+        ConnectorErrorCode.UPSTREAM_REFUSED if obstacle in OWN_MOVE else ConnectorErrorCode.ACCOUNT_UNUSABLE
+    )
+    return ConnectorError(code, SENTENCES[obstacle], detail=obstacle, field="username")
 
 
 def find_obstacle(entry: Entry, traits: Traits, now: int) -> str:

@@ -20,6 +20,16 @@ _AD_REASONS: Mapping[str, str] = {
     "773": "password must be changed",
     "775": "account locked",
 }
+_PROVEN: Mapping[str, str] = {
+    "532": "password expired",
+    "533": "disabled",
+    "701": "expired",
+    "773": "password must be changed",
+}
+"""What Active Directory answers only to the right password, as a key of `accounts.SENTENCES`.
+
+A locked account (775) is not among them: that is told to whoever asks.
+"""
 STRONGER_AUTH_REQUIRED = 8
 UNWILLING = 53
 
@@ -29,6 +39,15 @@ def explain_bind(answer: BindAnswer) -> str:
     found = _AD_CODE.search(answer.message)
     reason = _AD_REASONS.get(found[1].lower(), f"code {found[1].lower()}") if found else ""
     return reason or ("wrong password" if answer.code == INVALID_CREDENTIALS else f"result {answer.code}")
+
+
+def proven_obstacle(answer: BindAnswer) -> str:
+    """Return why Active Directory refused the right password of an account, or "" if it may be wrong.
+
+    Without this: somebody whose password has expired is told that it is wrong, and tries until locked out.
+    """
+    found = _AD_CODE.search(answer.message)
+    return _PROVEN.get(found[1].lower(), "") if found and answer.code == INVALID_CREDENTIALS else ""
 
 
 def refuse_person(detail: str) -> ConnectorError:

@@ -16,8 +16,8 @@ from idp_connectors.base import (
     load_config,
 )
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
-from idp_connectors.ldap.accounts import SENTENCES, find_obstacle
-from idp_connectors.ldap.bind_answers import explain_bind, refuse_person
+from idp_connectors.ldap.accounts import find_obstacle, refuse_account
+from idp_connectors.ldap.bind_answers import explain_bind, proven_obstacle, refuse_person
 from idp_connectors.ldap.config import LdapConfig
 from idp_connectors.ldap.directory import Directory
 from idp_connectors.ldap.groups import MemberOf, read_groups
@@ -72,7 +72,8 @@ class LdapPasswordLogin:
         if entry is None:
             raise refuse_person("no such user")
         if answer.code != SUCCESS:
-            raise refuse_person(explain_bind(answer))
+            obstacle = proven_obstacle(answer) if traits.is_active_directory else ""
+            raise refuse_account(obstacle) if obstacle else refuse_person(explain_bind(answer))
         with directory.session(deps, deadline) as session:
             current = read_again(session, config, traits, entry, deadline)
         if current is None:
@@ -80,9 +81,7 @@ class LdapPasswordLogin:
         # Without this: directories that check flags elsewhere let in accounts that are switched off (L11).
         obstacle = find_obstacle(entry, traits, deps.now) or find_obstacle(current, traits, deps.now)
         if obstacle:
-            raise ConnectorError(
-                ConnectorErrorCode.UPSTREAM_REFUSED, SENTENCES[obstacle], detail=obstacle, field="username"
-            )
+            raise refuse_account(obstacle)
         return current, traits
 
 

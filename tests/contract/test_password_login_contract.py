@@ -15,7 +15,7 @@ from idp_connectors.base import (
     secret_fields,
 )
 from idp_connectors.errors import ConnectorErrorCode as Code
-from idp_connectors.registry import DIRECTORIES
+from idp_connectors.registry import CONNECTORS
 from tests.builders.connector_deps import NOW
 from tests.builders.ldap_server import LdapServer, ldap_deps, serving
 from tests.builders.ldap_trees import BASE, active_directory, add_group, openldap, sid
@@ -87,7 +87,7 @@ class PasswordLoginContract:
     """Inherit, and give a fixture `people`."""
 
     def connector(self, people: Directory) -> Any:
-        connector = DIRECTORIES[people.kind]
+        connector = CONNECTORS[people.kind]
         assert isinstance(connector, SignsInByPassword)
         assert isinstance(connector, LooksUpGroups)
         return connector
@@ -141,7 +141,7 @@ class PasswordLoginContract:
     def test_an_account_that_is_switched_off_stays_out(self, people: Directory):
         assert self.sign_in(people)
         people.switch_off("ada")
-        assert self.refusal(people, "ada", "ada-password").code == Code.UPSTREAM_REFUSED
+        assert self.refusal(people, "ada", "ada-password").code == Code.ACCOUNT_UNUSABLE
         assert self.sign_in(people, "bob")
 
     def test_a_group_that_was_removed_is_gone(self, people: Directory):
@@ -177,11 +177,11 @@ class PasswordLoginContract:
         assert self.refusal(people, "ada", "ada-password").code == Code.UPSTREAM_UNREACHABLE
 
     def test_every_setting_has_words_for_people(self, people: Directory):
-        fields = DIRECTORIES[people.kind].config_model.model_fields
+        fields = CONNECTORS[people.kind].config_model.model_fields
         assert [name for name, info in fields.items() if not (info.title and info.description)] == []
 
     def test_secrets_are_marked_and_never_repeated(self, people: Directory):
-        model = DIRECTORIES[people.kind].config_model
+        model = CONNECTORS[people.kind].config_model
         config, secrets = people.settings()
         assert secret_fields(model) == set(secrets)
         shown = repr(model.model_validate({**config, **secrets}))

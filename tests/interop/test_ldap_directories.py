@@ -10,7 +10,7 @@ import pytest
 
 from idp_connectors.base import ConnectorError, Deps, GroupAnswer, VerifiedIdentity
 from idp_connectors.errors import ConnectorErrorCode as Code
-from idp_connectors.registry import DIRECTORIES
+from idp_connectors.registry import CONNECTORS
 from tests.builders.connector_deps import make_deps
 from tests.interop.servers.ldif import as_replacement
 from tests.interop.servers.samba_ad import SambaAd
@@ -58,7 +58,7 @@ def password_of(server: Server, user: str) -> str:
 
 
 def sign_in(server: Server, user: str, password: str, deps: Deps | None = None, **settings: Any):
-    login = DIRECTORIES["ldap"].password_login({**server.config, **settings}, server.secrets)
+    login = CONNECTORS["ldap"].password_login({**server.config, **settings}, server.secrets)
     return login.verify(user, password, deps or real_deps())
 
 
@@ -69,7 +69,7 @@ def refusal(server: Server, user: str, password: str, deps: Deps | None = None, 
 
 
 def lookup(server: Server, key: str, by: str = "username", **settings: Any) -> GroupAnswer:
-    look = DIRECTORIES["ldap"].group_lookup({**server.config, **settings}, server.secrets)
+    look = CONNECTORS["ldap"].group_lookup({**server.config, **settings}, server.secrets)
     return look.lookup(key, real_deps(), by=by)
 
 
@@ -114,7 +114,7 @@ def test_a_certificate_that_is_not_the_servers_is_refused(server: Server):
 
 
 def test_a_wrong_bind_account_is_told_to_the_administrator(server: Server):
-    login = DIRECTORIES["ldap"].password_login(server.config, {"bind_password": "wrong"})
+    login = CONNECTORS["ldap"].password_login(server.config, {"bind_password": "wrong"})
     with pytest.raises(ConnectorError) as caught:
         login.verify("ada", "x", real_deps())
     assert caught.value.field == "bind_password"
