@@ -10,6 +10,8 @@ class AuditEvent(StrEnum):
     """A person came back from the identity provider and was recognised."""
     SIGN_IN_REFUSED = "sign_in.refused"
     """The identity provider's answer, or the person behind it, was not accepted."""
+    SIGN_IN_LOCKED = "sign_in.locked"
+    """Wrong passwords used up the attempts of an account or an address; it is over by itself."""
     IDENTITY_LINKED = "identity.linked"
     """An identity of a connection was bound to a user for the first time."""
     SESSION_STARTED = "session.started"

@@ -9,6 +9,7 @@ Tone = Literal["good", "caution", "bad", "plain"]
 _WORDS: dict[AuditEvent, str] = {
     AuditEvent.SIGN_IN_SUCCEEDED: "Signed in",
     AuditEvent.SIGN_IN_REFUSED: "Sign-in refused",
+    AuditEvent.SIGN_IN_LOCKED: "Too many wrong passwords",
     AuditEvent.IDENTITY_LINKED: "Identity seen for the first time",
     AuditEvent.SESSION_STARTED: "Browser session started",
     AuditEvent.SESSION_ENDED: "Browser session ended",
@@ -100,7 +101,14 @@ _BAD = frozenset(
         AuditEvent.KEY_REVOKED,
     }
 )
-_CAUTION = frozenset({AuditEvent.AGENT_SUSPENDED, AuditEvent.TENANT_SUSPENDED, AuditEvent.CHECK_WEAKENED})
+_CAUTION = frozenset(
+    {
+        AuditEvent.SIGN_IN_LOCKED,
+        AuditEvent.AGENT_SUSPENDED,
+        AuditEvent.TENANT_SUSPENDED,
+        AuditEvent.CHECK_WEAKENED,
+    }
+)
 _GOOD = frozenset(
     {
         AuditEvent.SIGN_IN_SUCCEEDED,

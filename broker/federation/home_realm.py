@@ -5,7 +5,7 @@ from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 MOST_BUTTONS = 5
 """With more connections than this, people type their e-mail address instead of searching a list."""
 
-_KIND_WORDS = {"oidc": "OpenID Connect", "saml": "SAML"}
+_KIND_WORDS = {"oidc": "OpenID Connect", "saml": "SAML", "ldap": "User name and password"}
 
 
 def domain_of(email: str) -> str:

@@ -1,4 +1,4 @@
-"""Tables of sign-ins in progress and of our own keys towards providers."""
+"""Tables of sign-ins in progress, of our own keys towards providers, and of passwords that were tried."""
 
 from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -45,3 +45,17 @@ class ServiceKeyPair(TenantScoped, Base):
     expires_at: Mapped[int] = mapped_column(BigInteger)  # of the certificate
 
     __table_args__ = (UniqueConstraint("tenant_id", "connection_id", "use", "number"),)
+
+
+class PasswordAttempts(TenantScoped, Base):
+    """How many passwords were tried for one account, or from one address, within a window that ends."""
+
+    __tablename__ = "password_attempts"
+
+    tenant_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)  # account | address
+    key_hash: Mapped[str] = mapped_column(String(64), primary_key=True)  # keyed: names are not to be guessed
+    tried: Mapped[int] = mapped_column(Integer)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("ix_password_attempts_expires_at", "expires_at"),)

@@ -40,6 +40,7 @@ _ADMINS_MOVE = frozenset(
     {
         ConnectorErrorCode.CONFIG_INVALID,
         ConnectorErrorCode.LIBRARY_UNUSABLE,
+        ConnectorErrorCode.ACCOUNT_UNUSABLE,
         ConnectorErrorCode.UPSTREAM_UNREACHABLE,
         ConnectorErrorCode.DISCOVERY_INVALID,
         ConnectorErrorCode.KEYS_INVALID,
@@ -183,8 +184,15 @@ def complete(
     The flow is used up before anything is verified, and nothing is stored unless everything holds.
     """
     flow = _take(step, handle, browser_secret)
+    return admit(step, _verify(step, flow, query), resume_url=flow.resume_url, previous=previous)
+
+
+def admit(
+    step: Signing, told: VerifiedIdentity, *, resume_url: str, previous: BrowserSessionView | None
+) -> SignedInPerson:
+    """Start a session for a verified person and write it down, in one transaction; raises ``Refusal``."""
     asking = find_asking(step.rt, step.connectors, step.tenant, step.connection)
-    identity, again = complete_groups(asking, _verify(step, flow, query), step.ctx.now)
+    identity, again = complete_groups(asking, told, step.ctx.now)
     with step.rt.database.write(step.tenant.id) as session:
         bound = bind_identity(
             session, step.rt, step.tenant, step.connection, identity, step.ctx.now, again=again
@@ -194,7 +202,7 @@ def complete(
             end_session(session.connection(), step.tenant.id, previous.id, step.ctx.now)
         view, secret = _start(session, step, identity, bound)
         _record_success(session, step, bound, view)
-    return SignedInPerson(view, secret, flow.resume_url)
+    return SignedInPerson(view, secret, resume_url)
 
 
 def record_refusal(

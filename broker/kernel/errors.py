@@ -70,6 +70,8 @@ class ErrorCode(StrEnum):
     """The request body is larger than any honest one."""
     SIGN_IN_REFUSED = "sign_in_refused"
     """The identity provider's answer was not accepted."""
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    """Too many wrong passwords were tried for this account or from this address; it ends by itself."""
     SIGN_IN_EXPIRED = "sign_in_expired"
     """The sign-in took too long, was already used, or belongs to another browser."""
     BAD_CONFIGURATION = "bad_configuration"
@@ -88,6 +90,7 @@ _STATUS = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.LINK_SPENT: 410,
+    ErrorCode.TOO_MANY_ATTEMPTS: 429,
     ErrorCode.SERVER_ERROR: 500,
     ErrorCode.TEMPORARILY_UNAVAILABLE: 503,
     ErrorCode.EGRESS_REFUSED: 502,

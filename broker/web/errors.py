@@ -27,6 +27,7 @@ _TITLES = {
     ErrorCode.BAD_FORM: "This form is no longer valid",
     ErrorCode.TOO_LARGE: "That is larger than we accept",
     ErrorCode.SIGN_IN_REFUSED: "You could not be signed in",
+    ErrorCode.TOO_MANY_ATTEMPTS: "Too many attempts",
     ErrorCode.SIGN_IN_EXPIRED: "This sign-in can no longer be used",
     ErrorCode.ACCESS_DENIED: "Access was denied",
     ErrorCode.LINK_SPENT: "This link no longer works",

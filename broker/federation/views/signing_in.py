@@ -5,8 +5,9 @@ import re
 from flask import Response, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from broker.federation import home_realm, signing_in, signing_out
-from broker.kernel.errors import ErrorCode, Refusal
+from broker.federation import home_realm, passwords, signing_in, signing_out
+from broker.federation.attempts import TooManyAttempts
+from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.tenants.snapshot import ConnectionView
 from broker.web.browser import ensure_browser_secret, find_browser_secret, give_cookie
 from broker.web.cookies import SESSION_KINDS, find_cookie, last_connection_cookie_name
@@ -15,6 +16,7 @@ from broker.web.limits import first_values
 from broker.web.onward import is_own_path, lead_to, see_other
 from broker.web.pages import tenant_blueprint
 from broker.web.sessions import find_signed_in, give_session, take_sessions_back
+from idp_connectors.base import SignsInByPassword
 
 blueprint = tenant_blueprint("sign_in", __name__)
 
@@ -35,7 +37,10 @@ def _choose_by_email() -> ResponseReturnValue:
     email = request.form.get("email", "").strip()[:320]
     found = home_realm.find_connections(tenant(), email)
     if len(found) == 1:
-        return lead_to(_begin(found[0].slug, login_hint=email))
+        step = _open(found[0].slug)
+        if passwords.takes_password(step):
+            return _password_page(step)
+        return lead_to(_begin(step, login_hint=email))
     ensure_browser_secret()
     if found:
         return _choice(found, asks=False, email=email)
@@ -45,8 +50,11 @@ def _choose_by_email() -> ResponseReturnValue:
 
 @blueprint.route("/sign-in/<connection>", methods=["GET", "POST"])
 def begin(connection: str) -> ResponseReturnValue:
-    """Send the browser to the connection's provider, from a link or from a form."""
-    location = _begin(connection)
+    """Send the browser to the connection's provider, or ask for the password of its directory here."""
+    step = _open(connection)
+    if passwords.takes_password(step):
+        return _take_password(step) if "password" in request.form else _password_page(step)
+    location = _begin(step)
     return lead_to(location) if request.method == "POST" else see_other(location)
 
 
@@ -109,10 +117,51 @@ def sign_out() -> ResponseReturnValue:
     return render_template("sign_in/signed_out.html", connection_name=connection.name if connection else "")
 
 
-def _begin(slug: str, login_hint: str = "") -> str:
+def _begin(step: signing_in.Signing, login_hint: str = "") -> str:
     return signing_in.begin(
-        _open(slug), browser_secret=ensure_browser_secret(), resume_url=_resume_url(), login_hint=login_hint
+        step, browser_secret=ensure_browser_secret(), resume_url=_resume_url(), login_hint=login_hint
     )
+
+
+def _take_password(step: signing_in.Signing) -> ResponseReturnValue:
+    """Sign the person in, or ask again where it is they who can do something about it."""
+    given = first_values(list(request.form.items(multi=True)))
+    username = given.get("username", "").strip()
+    previous = find_signed_in("person")
+    try:
+        done = passwords.sign_in(
+            step,
+            username=username,
+            password=given["password"],
+            resume_url=_resume_url(),
+            previous=previous.session if previous else None,
+        )
+    except Refusal as refusal:
+        if refusal.whose_move is not WhoseMove.YOU:
+            raise
+        return _password_page(step, username, refusal)
+    _welcome(step, done)
+    # What waits may end at an agent, somewhere else; a page of ours is reached at once.
+    return lead_to(done.resume_url) if _handle(_given("resume")) else see_other(done.resume_url)
+
+
+def _password_page(
+    step: signing_in.Signing, username: str = "", refusal: Refusal | None = None
+) -> ResponseReturnValue:
+    """Ask for user name and password; of what was typed, only the user name is shown again."""
+    ensure_browser_secret()
+    page = render_template(
+        "sign_in/password.html",
+        connection={"slug": step.connection.slug, "name": step.connection.name},
+        username=username[:256],
+        problem=refusal.public if refusal else "",
+        request_id=step.ctx.request_id,
+        **_carried(),
+    )
+    response = make_response(page, refusal.status if refusal else 200)
+    if isinstance(refusal, TooManyAttempts):
+        response.headers["Retry-After"] = str(refusal.retry_after)
+    return response
 
 
 def _open(slug: str, kind: str = "", is_posted: bool | None = None) -> signing_in.Signing:
@@ -130,9 +179,13 @@ def _complete(step: signing_in.Signing, handle: str, query: dict[str, str]) -> R
         browser_secret=find_browser_secret(),
         previous=previous.session if previous else None,
     )
+    _welcome(step, done)
+    return see_other(done.resume_url)
+
+
+def _welcome(step: signing_in.Signing, done: signing_in.SignedInPerson) -> None:
     give_session("person", done.secret)
     give_cookie(last_connection_cookie_name(runtime().settings, tenant().slug), step.connection.id, _YEAR)
-    return see_other(done.resume_url)
 
 
 def _resume_url() -> str:
@@ -158,15 +211,10 @@ def _handle(text: str) -> str:
 def _choice(
     offered: tuple[ConnectionView, ...], *, asks: bool, email: str = "", error: str = ""
 ) -> ResponseReturnValue:
-    resume, target = _handle(_given("resume")), _given("next")
     name = last_connection_cookie_name(runtime().settings, tenant().slug)
     last = find_cookie(request.headers.get("Cookie", ""), name)
-    acting_for = ""
-    if resume:
-        acting_for = waiting_requests().agent_name(runtime(), tenant(), resume, find_browser_secret())
     page = render_template(
         "sign_in/choose.html",
-        acting_for=acting_for,
         ask_email=asks,
         email=email,
         field_error=error,
@@ -179,10 +227,27 @@ def _choice(
             }
             for one in offered
         ],
-        resume=resume,
-        next=target if is_own_path(target, tenant().slug) else "",
+        may_ask_password=any(
+            isinstance(connectors().get(one.kind), SignsInByPassword)
+            for one in tenant().connections.values()
+            if one.is_active
+        ),
+        **_carried(),
     )
     return make_response(page, 400 if error else 200)
+
+
+def _carried() -> dict[str, str]:
+    """Return what a page of this journey carries on: what waits, whom it is for, and where to go after."""
+    resume, target = _handle(_given("resume")), _given("next")
+    acting_for = ""
+    if resume:
+        acting_for = waiting_requests().agent_name(runtime(), tenant(), resume, find_browser_secret())
+    return {
+        "acting_for": acting_for,
+        "resume": resume,
+        "next": target if is_own_path(target, tenant().slug) else "",
+    }
 
 
 class _Audited:

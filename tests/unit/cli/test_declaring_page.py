@@ -20,7 +20,8 @@ PAGE = Path(__file__).parents[3] / "deploy" / "docs" / "declaring.md"
 
 def apply(world: World, text: str, folder: Path) -> int:
     secrets = {
-        name: f"{name.lower()}-" + "s" * 40 for name in ("OKTA_SECRET", "DESK_SECRET", "PLANNER_SECRET")
+        name: f"{name.lower()}-" + "s" * 40
+        for name in ("OKTA_SECRET", "CORP_SECRET", "DESK_SECRET", "PLANNER_SECRET")
     }
     applied = apply_document(
         world.rt,
