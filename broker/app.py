@@ -12,7 +12,7 @@ from broker.approvals.views import blueprint as consent
 from broker.approvals.waiting import WaitingInteractions
 from broker.discovery.documents import well_known
 from broker.discovery.views import blueprint as discovery
-from broker.federation.views import back_channel
+from broker.federation.views import back_channel, sign_out
 from broker.federation.views import blueprint as sign_in
 from broker.kernel import schema
 from broker.kernel.clock import Clock
@@ -48,7 +48,7 @@ MODEL_MODULES = (
 )
 """Every room that has tables; migrations and the schema check see what is named here."""
 
-PAGES = (sign_in, consent, portal, front_door, admin)
+PAGES = (sign_in, sign_out, consent, portal, front_door, admin)
 PROTOCOLS = (oauth, discovery, scim, back_channel)
 
 

@@ -15,7 +15,7 @@ from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.preview import CertificateFacts, DiscoversProvider, ProviderPreview, ReadsMetadata
 from idp_connectors.self_check import Finding
 from idp_connectors.service_keys import ServiceKey, ServiceKeys, ServiceKeySource
-from idp_connectors.sign_out import Mark, SignOutMessage, SignOutOrder
+from idp_connectors.sign_out import Mark, SignOutMessage, SignOutOrder, SignOutRequest
 
 if TYPE_CHECKING:
     import httpx2
@@ -57,6 +57,7 @@ __all__ = [
     "ServiceKeys",
     "SignOutMessage",
     "SignOutOrder",
+    "SignOutRequest",
     "SignsInByPassword",
     "SignsOut",
     "Spend",
@@ -275,10 +276,19 @@ class PlansGroups(Protocol):
 
 
 class UpstreamLogout(Protocol):
-    """Understands a provider that signs people out."""
+    """Understands a provider that signs people out, and asks it to."""
 
     def read_order(self, message: SignOutMessage, deps: Deps) -> SignOutOrder:
         """Return whom the provider signed out; raises ConnectorError."""
+
+    def begin_sign_out(self, request: SignOutRequest, deps: Deps) -> Begun | None:
+        """Return where the browser goes to be signed out there; None if the provider offers nothing.
+
+        It asks nobody: a provider that does not answer must not hold up a sign-out here.
+        """
+
+    def complete_sign_out(self, message: SignOutMessage, private: Mapping[str, str], deps: Deps) -> None:
+        """Return if the provider's answer says that the person is signed out there; raises ConnectorError."""
 
 
 @runtime_checkable

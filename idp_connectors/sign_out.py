@@ -38,3 +38,18 @@ class SignOutOrder:
     mark: Mark
     person: str = ""
     sessions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOutRequest:
+    """What is known when somebody who signed out here is to be signed out at the provider too.
+
+    `flow_id` travels through the browser as a sign-in's does. `upstream` is what the session kept of the
+    sign-in: the identity's `private`, its `session_index` and `name_id`. `return_url` and `entity_id` come
+    from configuration.
+    """
+
+    return_url: str
+    flow_id: str
+    upstream: Mapping[str, str]
+    entity_id: str = ""

@@ -140,6 +140,11 @@ def _addresses(tenant: TenantSnapshot, connection: ConnectionView) -> list[dict[
                 "url": ours.sign_out_url,
                 "console_field": "Back-channel logout URI",
             },
+            {
+                "label": "After signing out",
+                "url": ours.signed_out_url,
+                "console_field": "Sign-out redirect URI, post-logout redirect URI",
+            },
         ]
     return [
         {

@@ -10,11 +10,15 @@ POSTED_ANSWERS = frozenset({"saml"})
 
 @dataclass(frozen=True, slots=True)
 class ConnectionAddresses:
-    """What a provider is told about us: where to answer, our SAML name, where to tell that people left."""
+    """What a provider is told about us: where to answer a sign-in, and what we are called in SAML.
+
+    At ``sign_out_url`` it tells that people left; to ``signed_out_url`` it sends those who left here.
+    """
 
     callback_url: str
     entity_id: str
     sign_out_url: str
+    signed_out_url: str
 
 
 def addresses_of(tenant: TenantSnapshot, connection: ConnectionView) -> ConnectionAddresses:
@@ -25,5 +29,11 @@ def addresses_of(tenant: TenantSnapshot, connection: ConnectionView) -> Connecti
     """
     base = f"{tenant.issuer}/{connection.kind}/{connection.slug}"
     answer = "acs" if connection.kind in POSTED_ANSWERS else "callback"
-    sign_out = "slo" if connection.kind in POSTED_ANSWERS else "backchannel-logout"
-    return ConnectionAddresses(f"{base}/{answer}", f"{base}/metadata", f"{base}/{sign_out}")
+    # SAML has one address for both directions of a sign-out.
+    told, done = ("slo", "slo") if connection.kind in POSTED_ANSWERS else ("backchannel-logout", "signed-out")
+    return ConnectionAddresses(
+        callback_url=f"{base}/{answer}",
+        entity_id=f"{base}/metadata",
+        sign_out_url=f"{base}/{told}",
+        signed_out_url=f"{base}/{done}",
+    )

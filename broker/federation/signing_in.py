@@ -126,7 +126,7 @@ def begin(step: Signing, *, browser_secret: str, resume_url: str, login_hint: st
         login_hint=login_hint,
     )
     try:
-        begun = _login(step).begin(request, _deps(step))
+        begun = _login(step).begin(request, deps_of(step))
     except ConnectorError as error:
         raise refusal_of(error) from error
     with step.rt.database.write(step.tenant.id) as session:
@@ -242,7 +242,8 @@ def _login(step: Signing) -> InteractiveLogin:
     return step.connector.interactive(step.connection.config, secrets)
 
 
-def _deps(step: Signing) -> Deps:
+def deps_of(step: Signing) -> Deps:
+    """Return what the connector of this step gets from the broker."""
     return connector_deps(step.rt, step.tenant.id, step.ctx.now, connection_id=step.connection.id)
 
 
@@ -270,7 +271,7 @@ def _verify(step: Signing, flow: TakenFlow, query: Mapping[str, str]) -> Verifie
         form=flow.form,
     )
     try:
-        return _login(step).complete(callback, _deps(step))
+        return _login(step).complete(callback, deps_of(step))
     except ConnectorError as error:
         raise refusal_of(error) from error
 

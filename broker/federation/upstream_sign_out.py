@@ -7,8 +7,7 @@ from sqlalchemy import Connection
 from broker.audit.events import AuditEvent
 from broker.audit.log import ActorRef, record
 from broker.federation.addresses import addresses_of
-from broker.federation.deps import connector_deps
-from broker.federation.signing_in import Signing, refusal_of
+from broker.federation.signing_in import Signing, deps_of, refusal_of
 from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.replay import spend
@@ -29,9 +28,9 @@ def take_message(step: Signing, *, form: Mapping[str, str]) -> SignOutOrder:
     addresses = addresses_of(step.tenant, step.connection)
     message = SignOutMessage(our_url=addresses.sign_out_url, entity_id=addresses.entity_id, form=form)
     try:
-        order = find_logout(step).read_order(message, connector_deps(step.rt, step.tenant.id, step.ctx.now))
+        order = find_logout(step).read_order(message, deps_of(step))
     except ConnectorError as error:
-        raise _refused(error) from error
+        raise message_refused(error) from error
     with step.rt.database.core_write() as core:
         _spend(core, step, order)
         _record(core, step, order, _end(core, step, order))
@@ -125,7 +124,7 @@ def _record(core: Connection, step: Signing, order: SignOutOrder, done: EndedUps
         )
 
 
-def _refused(error: ConnectorError) -> Refusal:
+def message_refused(error: ConnectorError) -> Refusal:
     """Return the refusal of a message: to programs it is always a faulty request (§2.8)."""
     refusal = refusal_of(error)
     return Refusal(

@@ -137,7 +137,7 @@ def end_sessions_where(
     result = connection.execute(
         update(SESSIONS)
         .where(SESSIONS.c.tenant_id == tenant_id, condition, SESSIONS.c.ended_at.is_(None))
-        .values(ended_at=now)
+        .values(ended_at=now, sealed_upstream=None)
     )
     return Ended(sessions=result.rowcount)
 

@@ -143,11 +143,11 @@ def touch_session(rt: Runtime, tenant_id: str, session: BrowserSessionView, now:
 
 
 def end_session(connection: Connection, tenant_id: str, session_id: str, now: int) -> bool:
-    """End one session; returns whether it was still open."""
+    """End one session and erase what was kept for it; returns whether it was still open."""
     result = connection.execute(
         update(_TABLE)
         .where(_TABLE.c.tenant_id == tenant_id, _TABLE.c.id == session_id, _TABLE.c.ended_at.is_(None))
-        .values(ended_at=now)
+        .values(ended_at=now, sealed_upstream=None)
     )
     return result.rowcount == 1
 

@@ -68,7 +68,7 @@ def end_upstream_sessions(
     ended = connection.execute(
         update(_TABLE)
         .where(_TABLE.c.tenant_id == tenant_id, _TABLE.c.id.in_(ids), _TABLE.c.ended_at.is_(None))
-        .values(ended_at=now)
+        .values(ended_at=now, sealed_upstream=None)
         .returning(_TABLE.c.id, _TABLE.c.user_id)
     ).all()
     total = Ended(sessions=len(ended))

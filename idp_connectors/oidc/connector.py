@@ -91,7 +91,8 @@ class OidcLogin:
         )
         if self._config.use_userinfo:
             claims = _userinfo(metadata, access_token, claims["sub"], deps) | claims
-        return self._with_all_groups(to_identity(claims, self._config, tokens["id_token"]), deps)
+        identity = to_identity(claims, self._config, tokens["id_token"], metadata.end_session_endpoint)
+        return self._with_all_groups(identity, deps)
 
     def _with_all_groups(self, identity: VerifiedIdentity, deps: Deps) -> VerifiedIdentity:
         """Return the identity with looked-up groups where the token's are not all, or are not to count.

@@ -22,6 +22,7 @@ class ProviderMetadata:
     jwks_uri: str
     userinfo_endpoint: str
     sends_iss_in_response: bool
+    end_session_endpoint: str = ""
 
 
 def get_provider_metadata(issuer: str, deps: Deps, discovery_url: str = "") -> ProviderMetadata:
@@ -79,8 +80,17 @@ def read_metadata(issuer: str, document: dict[str, Any]) -> ProviderMetadata:
         userinfo_endpoint=(
             _endpoint(document, "userinfo_endpoint", issuer) if document.get("userinfo_endpoint") else ""
         ),
+        end_session_endpoint=_find_end_session(document, issuer),
         sends_iss_in_response=document.get("authorization_response_iss_parameter_supported") is True,
     )
+
+
+def _find_end_session(document: dict[str, Any], issuer: str) -> str:
+    """Return where people sign out, or an empty string: a faulty address keeps nobody from signing in."""
+    try:
+        return _endpoint(document, "end_session_endpoint", issuer)
+    except ConnectorError:
+        return ""
 
 
 def _endpoint(document: dict[str, Any], name: str, issuer: str) -> str:

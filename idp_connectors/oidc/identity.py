@@ -12,7 +12,9 @@ from idp_connectors.oidc.issuer_rule import TENANT_MARK
 MAX_GROUPS = 2000
 
 
-def to_identity(claims: Mapping[str, Any], config: OidcConfig, id_token: str) -> VerifiedIdentity:
+def to_identity(
+    claims: Mapping[str, Any], config: OidcConfig, id_token: str, end_session_endpoint: str = ""
+) -> VerifiedIdentity:
     """Return the identity that these verified claims describe; raises ConnectorError."""
     groups, state = read_groups(claims, config)
     email = pick("email", claims)
@@ -39,7 +41,7 @@ def to_identity(claims: Mapping[str, Any], config: OidcConfig, id_token: str) ->
         amr=tuple(method for method in amr if isinstance(method, str)) if isinstance(amr, list) else (),
         session_index=claims["sid"] if isinstance(claims.get("sid"), str) else "",
         name_id=require_subject(claims.get("sub"), "sub"),
-        private={"id_token_hint": id_token},
+        private=_sign_out_facts(claims, id_token, end_session_endpoint),
         raw_claims=dict(claims),
     )
 
@@ -64,6 +66,18 @@ def read_groups(claims: Mapping[str, Any], config: OidcConfig) -> tuple[tuple[Gr
     usable = list(dict.fromkeys(value for value in values if value and is_clean_text(value)))
     state: GroupsState = "truncated" if len(usable) > MAX_GROUPS else "complete"
     return tuple(Group(config.group_kind, value) for value in usable[:MAX_GROUPS]), state
+
+
+def _sign_out_facts(claims: Mapping[str, Any], id_token: str, end_session_endpoint: str) -> dict[str, str]:
+    """Return what a sign-out at the provider will need; nothing is kept for one that offers none."""
+    if not end_session_endpoint:
+        return {}
+    hint = claims.get("login_hint")
+    return {
+        "end_session_endpoint": end_session_endpoint,
+        "id_token_hint": id_token,
+        "logout_hint": hint if isinstance(hint, str) else "",
+    }
 
 
 def _issuer(claims: Mapping[str, Any], config: OidcConfig) -> str:

@@ -2,5 +2,6 @@
 
 from broker.federation.views.back_channel import blueprint as back_channel
 from broker.federation.views.signing_in import blueprint
+from broker.federation.views.signing_out import blueprint as sign_out
 
-__all__ = ["back_channel", "blueprint"]
+__all__ = ["back_channel", "blueprint", "sign_out"]

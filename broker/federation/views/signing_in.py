@@ -5,10 +5,11 @@ import re
 from flask import Response, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from broker.federation import home_realm, passwords, signing_in, signing_out
+from broker.federation import home_realm, passwords, sign_out_at_provider, signing_in, signing_out
 from broker.federation.attempts import TooManyAttempts
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.tenants.snapshot import ConnectionView
+from broker.tokens.sessions import BrowserSessionView
 from broker.web.browser import ensure_browser_secret, find_browser_secret, give_cookie
 from broker.web.cookies import SESSION_KINDS, find_cookie, last_connection_cookie_name
 from broker.web.current import call_context, connectors, runtime, tenant, waiting_requests
@@ -109,12 +110,25 @@ def sign_out() -> ResponseReturnValue:
     if handle and who:
         secret = find_browser_secret()
         waiting_requests().release(runtime(), tenant(), handle, secret, who.session.id)
+    provider_url = _sign_out_there(who.session) if who and not handle else ""
     signing_out.end_sessions(runtime(), tenant(), found, call_context())
     take_sessions_back()
     if handle:
         return see_other(url_for("sign_in.choose", tenant=tenant().slug, resume=handle))
     connection = tenant().connections.get(who.session.connection_id or "") if who else None
-    return render_template("sign_in/signed_out.html", connection_name=connection.name if connection else "")
+    return render_template(
+        "sign_in/signed_out.html",
+        connection_name=connection.name if connection else "",
+        is_complete=False,
+        provider_url=provider_url,
+    )
+
+
+def _sign_out_there(session: BrowserSessionView) -> str:
+    """Return where this person can sign out at their provider too, or an empty string."""
+    return sign_out_at_provider.offer(
+        runtime(), connectors(), tenant(), session, call_context(), browser_secret=ensure_browser_secret()
+    )
 
 
 def _begin(step: signing_in.Signing, login_hint: str = "") -> str:
