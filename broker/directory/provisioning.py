@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from broker.directory.group_facts import MAX_GROUPS, ToldGroups, store_groups
+from broker.directory.group_facts import MAX_FACTS, ToldGroups, store_groups
 from broker.directory.models import IdentityLink, ProvisionedPerson, User
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 
@@ -176,8 +176,8 @@ def release_groups(core: Connection, tenant_id: str, connection_id: str) -> int:
 
 
 def _told(groups: Sequence[Mapping[str, str]], now: int) -> ToldGroups:
-    state = "complete" if len(groups) <= MAX_GROUPS else "truncated"
-    return ToldGroups(groups[:MAX_GROUPS], state, SOURCE, now)
+    state = "complete" if len(groups) <= MAX_FACTS else "truncated"
+    return ToldGroups(groups[:MAX_FACTS], state, SOURCE, now)
 
 
 def _bound_to(core: Connection, tenant_id: str, connection_id: str, user_id: str) -> Provisioned | None:

@@ -153,7 +153,8 @@ class LdapServer:
         if is_base_only and not found:
             send_result(request, DONE, NO_SUCH_OBJECT)
             return
-        matching = [(dn, entry) for dn, entry in found if self._matches(request.body[6], dn, entry)]
+        reached: dict[str, set[str]] = {}
+        matching = [(dn, entry) for dn, entry in found if self._matches(request.body[6], dn, entry, reached)]
         self._send_page(request, self.bend(matching), request.body[3].number)
 
     def _send_page(self, request: Request, found: Found, size_limit: int) -> None:
@@ -185,21 +186,24 @@ class LdapServer:
             chosen[f"{name};range={first}-{end}"] = values[first : last + 1]
         return chosen
 
-    def _matches(self, wanted: Node, dn: str, entry: Attributes) -> bool:
+    def _matches(self, wanted: Node, dn: str, entry: Attributes, reached: dict[str, set[str]]) -> bool:
+        """Return whether an entry fits a filter; ``reached`` holds what this search followed already."""
         parts = wanted.parts if wanted.tag != 0x87 else []
         match wanted.tag:
             case 0xA0:
-                return all(self._matches(part, dn, entry) for part in parts)
+                return all(self._matches(part, dn, entry, reached) for part in parts)
             case 0xA1:
-                return any(self._matches(part, dn, entry) for part in parts)
+                return any(self._matches(part, dn, entry, reached) for part in parts)
             case 0xA2:
-                return not self._matches(parts[0], dn, entry)
+                return not self._matches(parts[0], dn, entry, reached)
             case 0x87:
                 return wanted.text.lower() == "objectclass" or bool(values_of(entry, wanted.text))
             case 0xA9:
                 named = {part.tag: part.text for part in parts if part.tag in (0x81, 0x83)}
                 is_known = self.tree.knows_in_chain and named[0x81] == IN_CHAIN
-                return is_known and dn in self.tree.parents(named[0x83])
+                if is_known and named[0x83] not in reached:
+                    reached[named[0x83]] = self.tree.parents(named[0x83])
+                return is_known and dn in reached[named[0x83]]
             case 0xA3:
                 name, value = parts[0].text, parts[1].content
                 if name in ("entryDN", "distinguishedName"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from broker.directory.group_facts import MAX_GROUPS
+from broker.directory.group_facts import MAX_FACTS
 from broker.directory.models import GroupSnapshot, Role
 from broker.directory.people import find_person, get_person, list_people
 from broker.directory.roles import GRACE_SECONDS, LiveRoles, live_roles, load_roles
@@ -144,11 +144,11 @@ def test_a_role_that_was_removed_is_given_by_no_rule(world: World, acme: Acme):
 
 
 def test_a_flood_of_groups_is_cut_and_no_longer_complete(world: World, acme: Acme):
-    flood = ["Support", *(f"group-{number}" for number in range(MAX_GROUPS))]
+    flood = ["Support", *(f"group-{number}" for number in range(MAX_FACTS))]
     maya = world.user(acme.tenant, acme.okta, groups=flood)
     told = acme.roles(maya)
     assert (told.groups_state, told.roles) == ("truncated", frozenset())
-    world.user(acme.tenant, acme.okta, groups=flood[:MAX_GROUPS])
+    world.user(acme.tenant, acme.okta, groups=flood[:MAX_FACTS])
     assert acme.roles(maya).roles == {"support"}
 
 
