@@ -11,7 +11,8 @@ from broker.web.current import shell_of
 settings = load_settings()
 configure_logs(settings.log_level)
 app = create_app(settings)
-for job in housekeeping(shell_of(app).rt):
+jobs = housekeeping(shell_of(app).rt)
+for job in jobs:
     job.start()
 # `broker serve` put it off until everything is there; what is there now need not be looked at again.
 gc.freeze()
