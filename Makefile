@@ -17,7 +17,7 @@ demo: $(STAMP) ## Serve the demo on loopback and open on its first page
 test: $(STAMP) ## Run the tests; needs no service and no root
 	$(RUN)/python -m pytest -q $(PYTEST_ARGS)
 
-proof: $(STAMP) ## Run the long proofs: chains, token trees, races between processes
+proof: $(STAMP) ## Run the long proofs: chains, token trees, races between processes, pictures of all pages
 	$(RUN)/python -m pytest -q -m proof $(PYTEST_ARGS)
 
 bench: $(STAMP) ## Measure the token paths against a bare response, on this machine

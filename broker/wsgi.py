@@ -12,7 +12,8 @@ settings = load_settings()
 configure_logs(settings.log_level)
 app = create_app(settings)
 shell = shell_of(app)
-for job in housekeeping(shell.rt, shell.connectors):
+jobs = housekeeping(shell.rt, shell.connectors)
+for job in jobs:
     job.start()
 # `broker serve` put it off until everything is there; what is there now need not be looked at again.
 gc.freeze()

@@ -47,14 +47,7 @@ class Prepared:
     def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run the statement once for each of ``rows``, at least one, in one call of the driver."""
         plan = self._plan(connection.dialect)
-        try:
-            cursor = connection.connection.cursor()
-            try:
-                cursor.executemany(plan.sql, [plan.bind(row) for row in rows])
-            finally:
-                cursor.close()
-        except connection.dialect.loaded_dbapi.Error as fault:
-            raise _wrapped(connection, plan.sql, fault) from fault
+        connection.exec_driver_sql(plan.sql, [plan.bind(row) for row in rows])
 
     def _plan(self, dialect: Dialect) -> "_Plan":
         # By driver, not by dialect object: every engine has its own, and tests open many.

@@ -22,7 +22,8 @@ from tests.browser.walks import (
     use_agents,
 )
 
-pytestmark = pytest.mark.browser
+# Two hundred pictures are as much work as all other tests of pages together.
+pytestmark = [pytest.mark.browser, pytest.mark.proof]
 
 
 @pytest.fixture

@@ -30,9 +30,11 @@ def test_an_application_starts_on_an_empty_folder_and_again(tmp_path: Path) -> N
 def test_the_server_finds_the_application_by_name(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("BROKER_PROFILE", "development")
     monkeypatch.setenv("BROKER_DATA_DIR", str(tmp_path / "data"))
-    app = importlib.import_module("broker.wsgi").app
-    assert app.test_client().get("/nothing").status_code == 404
-    shell_of(app).rt.database.close()
+    served = importlib.import_module("broker.wsgi")
+    assert served.app.test_client().get("/nothing").status_code == 404
+    for job in served.jobs:
+        job.stop()
+    shell_of(served.app).rt.database.close()
 
 
 def test_templates_are_found_beside_the_package() -> None:
