@@ -55,8 +55,14 @@ class LdapPasswordLogin:
             identity = describe(entry, self._directory.config, traits, deps)
         except OutOfTime:
             raise _too_slow() from None
-        found, _ = _read_groups(self._directory, entry, traits, deps, deadline)
-        return replace(identity, groups=found.groups, groups_state=found.state, groups_source=found.source)
+        found, problem = _read_groups(self._directory, entry, traits, deps, deadline)
+        return replace(
+            identity,
+            groups=found.groups,
+            groups_state=found.state,
+            groups_source=found.source,
+            groups_problem=problem,
+        )
 
     def _check_password(
         self, username: str, password: str, deps: Deps, deadline: Deadline

@@ -1,6 +1,7 @@
 """Groups from a second source of the tenant: whose key is asked about, and what cannot be borrowed so."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from broker.kernel.versions import bump
 from broker.tenants.models import Connection
 from broker.tokens.models import Grant
 from idp_connectors.registry import CONNECTORS
+from tests.builders.corp_directory import open_corp
 from tests.builders.graph import PERSON, MicrosoftCloud, group_id
+from tests.builders.ldap_trees import BASE, add_group, openldap
 from tests.builders.lookup_source import busy
 from tests.builders.oidc_op import CLIENT_SECRET
 from tests.builders.refreshing import ENTRA, HOUR
@@ -28,8 +31,9 @@ class SecondSource:
 
     def __init__(self, site: Site, **config: Any) -> None:
         self.site = site
-        self.graph = site.op.graph  # type: ignore[attr-defined]
-        self.graph.members[OTHER] = [9]
+        if isinstance(site.op, MicrosoftCloud):
+            self.graph = site.op.graph
+            self.graph.members[OTHER] = [9]
         self.entra = site.world.connection(
             site.acme, "entra", config=ENTRA, secrets={"client_secret": CLIENT_SECRET}
         )
@@ -161,3 +165,31 @@ def test_the_second_source_is_asked_between_sign_ins_too(site: Site):
     site.world.clock.advance(HOUR)
     assert refresh_groups(site.rt, CONNECTORS) == {"refreshed": 1}
     assert (told(scene.stored()), scene.roles()) == ((1, "complete", "graph"), frozenset())
+
+
+@contextmanager
+def corp_tells(sqlite_url: str, tmp_path: Path, **config: Any) -> Iterator[SecondSource]:
+    """People sign in by SAML; the directory ``corp``, where ada is in the group Desk, tells their groups."""
+    tree = openldap(ada="ada-password", bob="bob-password")
+    add_group(tree, "Desk", f"uid=ada,ou=people,{BASE}")
+    with open_corp(sqlite_url, tmp_path, tree) as site:
+        scene = SecondSource(site, groups_from="corp", groups_key="login", groups_key_is="username", **config)
+        site.world.mapping(site.acme, site.adfs, "Desk", "support", kind="name")
+        yield scene
+
+
+def test_a_directory_of_the_tenant_may_be_the_source(sqlite_url: str, tmp_path: Path):
+    with corp_tells(sqlite_url, tmp_path) as scene:
+        stored = scene.sign_in({"login": ["ada"]})
+        assert told(stored) == (3, "complete", "ldap:member")
+        assert scene.roles() == {"support"}
+        scene.site.server.tree.entries.pop(f"uid=ada,ou=people,{BASE}")  # type: ignore[attr-defined]
+        stored = scene.sign_in({"login": ["ada"]})
+        assert (told(stored)[:2], scene.roles()) == ((0, "absent"), frozenset())
+
+
+@pytest.mark.parametrize("name", ["*", "ada)(uid=*", "a*", "ada,ou=people"])
+def test_a_name_is_not_a_filter_at_the_directory(sqlite_url: str, tmp_path: Path, name: str):
+    with corp_tells(sqlite_url, tmp_path) as scene:
+        assert told(scene.sign_in({"login": [name]}))[0] == 0
+        assert told(scene.sign_in({"login": ["ada"]})) == (3, "complete", "ldap:member")
