@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from broker.admin.changes import Desk, bad_form, not_found
 from broker.directory.models import GroupMapping, GroupSnapshot, Role, User
-from broker.directory.registry import check_mapping
+from broker.directory.registry import check_mapping, spell_pattern
 from broker.directory.roles import facts_of, load_roles, roles_told
 from broker.policy.roles import GroupFact, MappingRule, is_match
 
@@ -106,6 +106,7 @@ def _form(row: GroupMapping | None, given: Mapping[str, str]) -> RuleForm:
         }
     names = ("connection_id", "kind", "match", "pattern", "role")
     fields = {name: given.get(name, first.get(name, ""))[:500].strip() for name in names}
+    fields["pattern"] = spell_pattern(fields["kind"], fields["pattern"])
     return RuleForm(rule_id=row.id if row is not None else "", **fields)
 
 

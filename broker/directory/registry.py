@@ -12,9 +12,10 @@ from broker.kernel.ids import new_id
 from broker.tenants.rows import Change, find_row, put
 from broker.tenants.spelling import did_you_mean
 
-GROUP_KINDS = frozenset({"name", "id", "email", "dn", "path", "any"})
+GROUP_KINDS = frozenset({"name", "id", "email", "dn", "path"})
 MATCHES = frozenset({"exact", "prefix", "glob"})
 
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/\-]{0,99}")
 
 
@@ -43,6 +44,7 @@ def save_mapping(
     Raises ``Refusal(bad_configuration)``.
     """
     check_mapping(kind, match, pattern, role)
+    pattern = spell_pattern(kind, pattern)
     key = {
         "tenant_id": tenant_id,
         "connection_id": connection_id,
@@ -55,6 +57,11 @@ def save_mapping(
     first = {"id": new_id("map")}
     name = f"{kind} {match} {pattern!r} -> {role}"
     return put(session, row, GroupMapping, key=key, wanted={}, first=first, noun="group mapping", name=name)
+
+
+def spell_pattern(kind: str, pattern: str) -> str:
+    """Return a rule's pattern as providers spell it: GUIDs, which consoles show in capitals too, in small."""
+    return pattern.lower() if kind == "id" and _GUID.fullmatch(pattern) else pattern
 
 
 def check_mapping(kind: str, match: str, pattern: str, role: str) -> None:

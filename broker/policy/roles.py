@@ -20,7 +20,7 @@ class GroupFact:
 class MappingRule:
     """Gives `role` to the members of a group of one connection.
 
-    `kind` is a kind of `GroupFact` or "any", every sort of name; `match` is "exact", "prefix" or "glob".
+    `kind` is a kind of `GroupFact`, always named; `match` is "exact", "prefix" or "glob".
     """
 
     connection_id: str
@@ -54,7 +54,7 @@ def is_match(rule: MappingRule, fact: GroupFact) -> bool:
     if rule.connection_id != fact.connection_id:
         return False
     # Without this: a display name that looks like another group's id takes its roles (A09).
-    if rule.kind not in ("any", fact.kind):
+    if rule.kind != fact.kind:
         return False
     # Without this: an empty prefix, or one wildcard too few in a form, gives the role to everybody.
     if not rule.pattern:

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from broker.directory.group_facts import MAX_FACTS
 from broker.directory.models import GroupSnapshot, Role
 from broker.directory.people import find_person, get_person, list_people
+from broker.directory.registry import save_mapping
 from broker.directory.roles import GRACE_SECONDS, LiveRoles, live_roles, load_roles
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.versions import bump
@@ -119,6 +120,27 @@ def test_a_group_that_only_resembles_gives_no_role(world: World, acme: Acme, gro
     other = world.user(acme.tenant, acme.okta, "mallory", groups=groups)
     assert acme.roles(honest).roles == {"support"}
     assert acme.roles(other).roles == frozenset()
+
+
+def test_an_id_that_a_console_shows_in_capitals_is_the_providers(world: World, acme: Acme):
+    object_id = "abcdef00-0000-0000-0000-000000000001"
+    with world.rt.database.write(acme.tenant.id) as session:
+        for kind, pattern in (("id", object_id.upper()), ("name", "SUPPORT")):
+            rule, _ = save_mapping(session, acme.tenant.id, acme.okta.id, kind, "exact", pattern, "support")
+            assert rule.pattern == (object_id if kind == "id" else "SUPPORT")
+        bump(session.connection(), acme.tenant.id)
+    assert acme.roles(world.user(acme.tenant, acme.okta, groups=[Group("id", object_id)])).roles == {
+        "support"
+    }
+    other = world.user(acme.tenant, acme.okta, "mallory", groups=[Group("name", object_id)])
+    assert acme.roles(other).roles == frozenset()
+
+
+@pytest.mark.parametrize(("kind", "match"), [("any", "exact"), ("", "exact"), ("id", "regex")])
+def test_a_rule_names_what_it_compares_and_how(world: World, acme: Acme, kind: str, match: str):
+    with world.rt.database.write(acme.tenant.id) as session, pytest.raises(Refusal) as refused:
+        save_mapping(session, acme.tenant.id, acme.okta.id, kind, match, "Support", "support")
+    assert refused.value.code is ErrorCode.BAD_CONFIGURATION
 
 
 def test_a_group_of_another_connection_gives_no_role(world: World, acme: Acme):

@@ -29,7 +29,7 @@ def rule(match: str, pattern: str, *, role: str = "support", kind: str = "id", a
         pytest.param(SUPPORT, rule("glob", "00g*support"), True, id="glob"),
         pytest.param(SUPPORT, rule("regex", ".*"), False, id="A09-unknown-match"),
         pytest.param(SUPPORT, rule("glob", "00g.support"), False, id="A09-glob-is-not-regex"),
-        pytest.param(SUPPORT, rule("exact", "00g1support", kind="any"), True, id="any-kind"),
+        pytest.param(SUPPORT, rule("exact", "00g1support", kind="any"), False, id="A09-kind-not-named"),
         pytest.param(SUPPORT, rule("exact", "00g1support", kind="name"), False, id="A09-other-kind"),
         pytest.param(
             GroupFact(OKTA, "name", "00g1support"), rule("exact", "00g1support"), False, id="A09-name-as-id"
