@@ -11,6 +11,7 @@ from broker.directory.models import ProvisionedPerson, User
 from broker.directory.provisioning import Provisioned, bind_known_user, find_provisioned
 from broker.scim.access import matching_of
 from broker.scim.desk import ScimDesk
+from broker.tenants.snapshot import ConnectionView
 from broker.tokens.cascade import Ended
 from broker.tokens.switching_off import end_agent, end_user, switch_on
 
@@ -113,7 +114,21 @@ def _match_key(core: Connection, desk: ScimDesk, external_id: str | None) -> str
     # by what anybody may set in a mail directory (C10). Such a person waits for an administrator.
     if external_id is None or "@" in external_id:
         return None
-    return external_id if matching_of(core, desk.tenant.id, desk.connection.id) == "external_id" else None
+    if matching_of(core, desk.tenant.id, desk.connection.id) != "external_id":
+        return None
+    return _subject_of(desk.connection, external_id)
+
+
+def _subject_of(connection: ConnectionView, object_id: str) -> str | None:
+    """Return the subject that a sign-in proves for this ``externalId``, None where it cannot be known.
+
+    An Entra subject is directory and object (``oid+tid``); Entra pushes the object's id alone.
+    """
+    if connection.config.get("subject") != "oid+tid":
+        return object_id
+    directories = list(connection.config.get("tenant_ids") or ())
+    # Without the count: of two directories behind one connection, one could push the other's people.
+    return f"{directories[0]}/{object_id}" if len(directories) == 1 else None
 
 
 def _take_former(core: Connection, desk: ScimDesk, key: str | None) -> Provisioned | None:

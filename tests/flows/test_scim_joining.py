@@ -44,6 +44,29 @@ def test_who_comes_later_has_the_pushed_groups_at_their_first_token(scene: Scene
     assert roles(scene, user_id) == (["support.agent"], "complete", "scim")
 
 
+def test_entras_object_id_is_the_person_who_proves_directory_and_object(scene: Scene):
+    """Entra pushes ``objectId`` alone; a sign-in's subject is directory and object."""
+    world, entra_id = scene.world, {"subject": "oid+tid", "tenant_ids": ["dir-1"]}
+    entra = world.connection(scene.tenant, "entra", config=entra_id)
+    known = world.user(scene.tenant, entra, "dir-1/oid-maya")
+    provider = Provider(world, scene.tenant, entra)
+    assert user_of(scene, provider.user("maya", externalId="oid-maya").id) == known
+    later = provider.user("tom", externalId="oid-tom").id
+    assert user_of(scene, later) is None
+    assert user_of(scene, later) != world.user(scene.tenant, entra, "dir-2/oid-tom")
+    assert user_of(scene, later) is None
+    tom = world.user(scene.tenant, entra, "dir-1/oid-tom")
+    assert user_of(scene, later) == tom
+
+
+def test_of_two_directories_behind_one_connection_nobody_is_guessed(scene: Scene):
+    world, entra_id = scene.world, {"subject": "oid+tid", "tenant_ids": ["dir-1", "dir-2"]}
+    entra = world.connection(scene.tenant, "entra", config=entra_id)
+    world.user(scene.tenant, entra, "dir-1/oid-maya")
+    provider = Provider(world, scene.tenant, entra)
+    assert user_of(scene, provider.user("maya", externalId="oid-maya").id) is None
+
+
 def test_pushed_groups_stand_whatever_the_sign_in_tells(scene: Scene, okta: Provider):
     maya = okta.user("maya", externalId="maya").id
     group = okta.group("support", maya).id
