@@ -138,6 +138,8 @@ class AuditEvent(StrEnum):
     """A token was made with which an identity provider may push people and groups."""
     SCIM_TOKEN_REVOKED = "scim.token_revoked"  # noqa: S105 (an event's name)
     """A provisioning token was ended."""
+    SCIM_TOKENS_REPLACED = "scim.tokens_replaced"
+    """A new provisioning token took the place of the connection's others, which end soon."""
     SCIM_PERSON_CREATED = "scim.person_created"
     """An identity provider pushed a person for the first time."""
     SCIM_PERSON_CHANGED = "scim.person_changed"

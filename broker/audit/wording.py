@@ -73,6 +73,7 @@ _WORDS: dict[AuditEvent, str] = {
     AuditEvent.ADMIN_REFUSED: "Administration refused",
     AuditEvent.SCIM_TOKEN_CREATED: "Provisioning token made",
     AuditEvent.SCIM_TOKEN_REVOKED: "Provisioning token ended",
+    AuditEvent.SCIM_TOKENS_REPLACED: "Provisioning tokens replaced",
     AuditEvent.SCIM_PERSON_CREATED: "Person provisioned",
     AuditEvent.SCIM_PERSON_CHANGED: "Provisioned person changed",
     AuditEvent.SCIM_PERSON_BOUND: "Provisioned person recognised",

@@ -113,7 +113,9 @@ def _issue(
         ended = 0
         if replace is not None:
             until = ctx.now + max(replace, 0) * 3_600
-            ended = replace_tokens(session, tenant.id, connection.id, made.view.id, until)
+            ended = replace_tokens(
+                session, rt, ctx, tenant, connection.id, OPERATOR, keep=made.view.id, until=until
+            )
     click.echo(made.secret)
     click.echo(f"Base URL: {tenant.issuer}/scim/v2", err=True)
     click.echo(f"For Entra ID: {tenant.issuer}/scim/v2?aadOptscim062020", err=True)

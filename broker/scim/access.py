@@ -30,6 +30,11 @@ MAX_DAYS = 730
 _USED_SECONDS = 60
 
 
+def base_url(tenant: TenantSnapshot) -> str:
+    """Return the address that an administrator gives to the provider; it has no underscore (Okta)."""
+    return f"{tenant.issuer}/scim/v2"
+
+
 @dataclass(frozen=True, slots=True)
 class TokenView:
     """A token without its secret; times are epoch seconds."""
@@ -96,14 +101,24 @@ def issue_token(
     return IssuedScimToken(_view(row), secret)
 
 
-def replace_tokens(session: Session, tenant_id: str, connection_id: str, keep: str, until: int) -> int:
-    """Let every other live token of the connection end at ``until`` at the latest; returns how many."""
-    return (
+def replace_tokens(
+    session: Session,
+    rt: Runtime,
+    ctx: CallContext,
+    tenant: TenantSnapshot,
+    connection_id: str,
+    actor: ActorRef,
+    *,
+    keep: str,
+    until: int,
+) -> int:
+    """Let every live token of the connection but ``keep`` end by ``until``; returns how many."""
+    ended = (
         session.connection()
         .execute(
             update(ScimToken)
             .where(
-                ScimToken.tenant_id == tenant_id,
+                ScimToken.tenant_id == tenant.id,
                 ScimToken.connection_id == connection_id,
                 ScimToken.id != keep,
                 ScimToken.revoked_at.is_(None),
@@ -113,6 +128,18 @@ def replace_tokens(session: Session, tenant_id: str, connection_id: str, keep: s
         )
         .rowcount
     )
+    if ended:
+        record(
+            session.connection(),
+            ctx,
+            tenant_id=tenant.id,
+            event=AuditEvent.SCIM_TOKENS_REPLACED,
+            writer_id=rt.writer_id,
+            actor=actor,
+            target_id=keep,
+            data={"connection_id": connection_id, "replaced_count": ended, "expires_at": until},
+        )
+    return ended
 
 
 def revoke_token(

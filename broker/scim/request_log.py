@@ -2,13 +2,13 @@
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
 from sqlalchemy.orm import Session
 
 from broker.kernel.ids import new_id
@@ -101,17 +101,57 @@ def trim_log(connection: Connection, tenant_id: str, keep: int = MAX_ROWS) -> in
     return connection.execute(gone).rowcount
 
 
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests to list; an empty field does not filter. ``outcome`` is "ok" or "refused"."""
+
+    connection_id: str = ""
+    method: str = ""
+    outcome: str = ""
+    kind: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPage:
+    """Requests, newest first; ``next_cursor`` is what to ask with for older ones, "" at the end."""
+
+    requests: tuple[RequestView, ...]
+    next_cursor: str
+
+
 def list_requests(
-    session: Session, tenant_id: str, *, connection_id: str = "", limit: int = 50
-) -> Sequence[RequestView]:
-    """Return a tenant's newest requests first, of one connection on request; ``limit`` up to 200."""
-    query = select(ScimRequest).where(ScimRequest.tenant_id == tenant_id)
-    if connection_id:
-        query = query.where(ScimRequest.connection_id == connection_id)
+    session: Session, tenant_id: str, wanted: RequestFilter, *, cursor: str = "", limit: int = 50
+) -> RequestPage:
+    """Return a page of a tenant's requests, at most 200; an unknown cursor begins at the newest."""
+    limit = max(1, min(limit, 200))
+    query = select(ScimRequest).where(ScimRequest.tenant_id == tenant_id, *_conditions(wanted))
+    at, _, last_id = cursor.partition(".")
+    if at.isascii() and at.isdigit() and len(at) <= 12:
+        query = query.where(tuple_(ScimRequest.at, ScimRequest.id) < (int(at), last_id[:40]))
     rows = session.scalars(
-        query.order_by(ScimRequest.at.desc(), ScimRequest.id).limit(max(1, min(limit, 200)))
+        query.order_by(ScimRequest.at.desc(), ScimRequest.id.desc()).limit(limit + 1)
+    ).all()
+    shown = tuple(
+        RequestView(**{name: getattr(row, name) for name in RequestView.__slots__}) for row in rows[:limit]
     )
-    return [RequestView(**{name: getattr(row, name) for name in RequestView.__slots__}) for row in rows]
+    return RequestPage(shown, f"{shown[-1].at}.{shown[-1].id}" if len(rows) > limit else "")
+
+
+def _conditions(wanted: RequestFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.connection_id:
+        found.append(ScimRequest.connection_id == wanted.connection_id)
+    if wanted.method:
+        found.append(ScimRequest.method == wanted.method)
+    if wanted.outcome:
+        is_ok = ScimRequest.status < 400
+        found.append(is_ok if wanted.outcome == "ok" else ~is_ok)
+    if wanted.kind:
+        found.append(ScimRequest.path.startswith(f"/{wanted.kind}", autoescape=True))
+    if wanted.request_id:
+        found.append(ScimRequest.request_id == wanted.request_id)
+    return found
 
 
 def redact_query(query_string: str) -> str:

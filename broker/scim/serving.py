@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from broker.kernel.plain import NO_STORE, PlainReply, PlainRequest
 from broker.kernel.runtime import Runtime
-from broker.scim.access import TokenView, find_token, note_use
+from broker.scim.access import TokenView, base_url, find_token, note_use
 from broker.scim.desk import ScimDesk
 from broker.scim.request_log import log_request
 from broker.scim.service import SERVICE, BrokerScimHandler
@@ -28,11 +28,6 @@ from broker.tenants.snapshot import TenantSnapshot, find_tenant
 
 _log = structlog.get_logger("scim")
 MAX_QUERY_CHARS = 4_000
-
-
-def base_url(tenant: TenantSnapshot) -> str:
-    """Return the address that an administrator gives to the provider; it has no underscore (Okta)."""
-    return f"{tenant.issuer}/scim/v2"
 
 
 def answer(rt: Runtime, slug: str, path: str, request: PlainRequest) -> PlainReply:

@@ -86,7 +86,11 @@ def test_what_is_switched_off_pushes_nothing(scene: Scene, okta: Provider, what:
             connection.execute(update(ScimToken).where(mine).values(expires_at=now))
     elif what == "replaced":
         with okta.rt.database.write(tenant_id) as session:
-            assert replace_tokens(session, tenant_id, scene.okta.id, spare.token.view.id, now + 60) == 1
+            ctx, keep = scene.world.ctx, spare.token.view.id
+            replaced = replace_tokens(
+                session, okta.rt, ctx, scene.tenant, scene.okta.id, OPERATOR, keep=keep, until=now + 60
+            )
+            assert replaced == 1
         # The overlap: both are good until the provider has the new one.
         assert okta.get("Users").status == spare.get("Users").status == 200
         scene.world.clock.advance(60)

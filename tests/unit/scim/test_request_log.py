@@ -4,15 +4,22 @@ import pytest
 
 from broker.housekeeping import EXPIRING
 from broker.kernel.jobs import sweep
-from broker.scim.request_log import KEEP_SECONDS, list_requests, redact_body, redact_query, trim_log
+from broker.scim.request_log import (
+    KEEP_SECONDS,
+    RequestFilter,
+    list_requests,
+    redact_body,
+    redact_query,
+    trim_log,
+)
 from tests.builders.provisioning import Provider
 
 PERSONAL = ("Maya", "Lind", "maya@acme.example", "hunter2", "Street")
 
 
-def entries(pusher: Provider, **given: object):
+def entries(pusher: Provider, **given: str):
     with pusher.rt.database.read(pusher.tenant.id) as session:
-        return list_requests(session, pusher.tenant.id, **given)
+        return list_requests(session, pusher.tenant.id, RequestFilter(**given)).requests
 
 
 def test_every_authenticated_request_is_there_with_its_answer(pusher: Provider):
@@ -28,7 +35,28 @@ def test_every_authenticated_request_is_there_with_its_answer(pusher: Provider):
     assert (patched.user_agent, patched.token_id) == ("Entra", pusher.token.view.id)
     assert (conflict.status, conflict.scim_type) == (409, "uniqueness")
     assert (created.status, created.detail) == (201, "")
-    assert entries(pusher, connection_id="con_other") == []
+    assert entries(pusher, connection_id="con_other") == ()
+    assert entries(pusher, method="PATCH") == entries(pusher, request_id=patched.request_id)[:1] == (patched,)
+    assert entries(pusher, outcome="refused") == (conflict,)
+    assert entries(pusher, outcome="ok", kind="Users") == (patched, created)
+    assert entries(pusher, kind="Groups") == entries(pusher, kind="%") == ()
+
+
+def test_a_log_is_read_page_by_page_and_nothing_twice(pusher: Provider):
+    for number in range(7):
+        pusher.get(f"Users?startIndex={number + 1}")
+        pusher.world.clock.advance(number % 2)
+    seen: list[str] = []
+    cursor = ""
+    for _ in range(4):
+        with pusher.rt.database.read(pusher.tenant.id) as session:
+            page = list_requests(session, pusher.tenant.id, RequestFilter(), cursor=cursor, limit=2)
+        seen += [one.id for one in page.requests]
+        cursor = page.next_cursor
+    assert (len(seen), len(set(seen)), cursor) == (7, 7, "")
+    with pusher.rt.database.read(pusher.tenant.id) as session:
+        for odd in ("x", "1e5.scr", "-1.scr", "٣.scr", "9" * 40):
+            assert len(list_requests(session, pusher.tenant.id, RequestFilter(), cursor=odd).requests) == 7
 
 
 def test_nobodys_name_or_address_is_in_it(pusher: Provider):

@@ -121,7 +121,7 @@ def test_an_operator_makes_replaces_lists_and_ends_tokens(shell: Shell):
         with rt.database.read(tenant.id) as session:
             events = session.scalars(select(AuditRecord).where(AuditRecord.event.like("scim.%"))).all()
             names = sorted(one.event for one in events)
-            assert names == ["scim.token_created"] * 2 + ["scim.token_revoked"]
+            assert names == ["scim.token_created"] * 2 + ["scim.token_revoked", "scim.tokens_replaced"]
             assert all((one.actor or {})["kind"] == "operator" for one in events)
 
 
