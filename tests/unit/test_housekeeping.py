@@ -21,6 +21,7 @@ KEPT_FOR_GOOD = {
     "agents": "an administrator's record; it expires and stays visible",
     "consents": "what a person agreed to is kept after its end",
     "leases": "one row a job",
+    "service_keys": "the end is the certificate's; the key opens messages until somebody drops it",
 }
 
 
