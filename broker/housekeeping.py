@@ -8,6 +8,7 @@ from sqlalchemy import Table
 from broker.approvals.models import Interaction
 from broker.audit.checkpointing import Checkpointer
 from broker.federation.group_refresh import refresh_groups
+from broker.federation.metadata_refresh import refresh_metadata
 from broker.federation.models import PasswordAttempts, SignInFlow
 from broker.kernel.database import Base
 from broker.kernel.jobs import ExpiringTable, Periodic, Sweeper
@@ -28,6 +29,7 @@ from idp_connectors.base import Connector
 _DAY = 86_400
 CHECKPOINT_SECONDS = 300.0
 PROVISIONING_SECONDS = 300.0
+METADATA_SECONDS = 300.0
 GROUPS_SECONDS = 60.0
 
 
@@ -65,5 +67,6 @@ def housekeeping(rt: Runtime, connectors: Mapping[str, Connector]) -> tuple[Peri
             "provisioning", lambda: {"ended": end_silent_links(rt, rt.clock.now())}, PROVISIONING_SECONDS
         ),
         Periodic("groups", lambda: refresh_groups(rt, connectors), GROUPS_SECONDS),
+        Periodic("metadata", lambda: refresh_metadata(rt, connectors), METADATA_SECONDS),
         Periodic("checkpoint", lambda: {"checkpoints": checkpointer.run(rt.clock.now())}, CHECKPOINT_SECONDS),
     )

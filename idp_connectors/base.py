@@ -12,6 +12,7 @@ import pydantic
 
 from idp_connectors.cache import Cache, MemoryCache
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.following import FollowedMetadata, FollowsMetadata
 from idp_connectors.preview import CertificateFacts, DiscoversProvider, ProviderPreview, ReadsMetadata
 from idp_connectors.self_check import Finding
 from idp_connectors.service_keys import ServiceKey, ServiceKeys, ServiceKeySource
@@ -34,6 +35,8 @@ __all__ = [
     "DiscoversProvider",
     "EmailVerifiedBy",
     "Finding",
+    "FollowedMetadata",
+    "FollowsMetadata",
     "Group",
     "GroupAnswer",
     "GroupKind",

@@ -1,6 +1,6 @@
-"""Tables of sign-ins in progress, of our own keys towards providers, and of passwords that were tried."""
+"""Tables of sign-ins, of keys and documents exchanged with providers, and of tried passwords."""
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from broker.kernel.database import Base, TenantScoped
@@ -59,3 +59,18 @@ class PasswordAttempts(TenantScoped, Base):
     expires_at: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = (Index("ix_password_attempts_expires_at", "expires_at"),)
+
+
+class MetadataReading(TenantScoped, Base):
+    """How the last reading of a provider's metadata went; what was taken over stands in the connection."""
+
+    __tablename__ = "metadata_readings"
+
+    tenant_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    connection_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    refresh_at: Mapped[int] = mapped_column(BigInteger)  # not before this
+    read_at: Mapped[int | None] = mapped_column(BigInteger)  # the last time that it was good
+    changed_at: Mapped[int | None] = mapped_column(BigInteger)  # the last time that something was taken over
+    valid_until: Mapped[int | None] = mapped_column(BigInteger)  # what the document says of itself
+    problem: Mapped[str] = mapped_column(String(40), default="")  # why the last reading failed
+    offered: Mapped[list[str]] = mapped_column(JSON, default=list)  # certificates that nobody vouched for

@@ -88,6 +88,21 @@ class SamlSignInSettings(BaseModel):
         title="Require a signed response",
         description="Refuse responses without a signature over the whole message.",
     )
+    metadata_url: str = Field(
+        default="",
+        max_length=2000,
+        title="Metadata URL",
+        description=(
+            "Where the provider publishes its metadata. It is read every few hours; new signing certificates "
+            "are taken over if a certificate that is trusted already has signed it, and shown otherwise."
+        ),
+    )
+    metadata_certificates: tuple[CertificateText, ...] = Field(
+        default=(),
+        max_length=10,
+        title="Certificates of the metadata",
+        description="Only if others than the signing certificates sign the metadata, as in a federation.",
+    )
     sign_requests: bool = Field(
         default=False,
         title="Sign sign-in requests",
@@ -112,15 +127,14 @@ class SamlSignInSettings(BaseModel):
     @field_validator("sso_url")
     @classmethod
     def _url_is_safe(cls, value: str) -> str:
-        parts = urlsplit(value)
-        on_loopback = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
-        if not on_loopback and (parts.scheme != "https" or not parts.hostname):
-            raise ValueError("the sign-in URL must be an https address")
-        if parts.fragment or parts.username is not None:
-            raise ValueError("the sign-in URL must have no fragment or user name")
-        return value
+        return _safe_url("sign-in", value)
 
-    @field_validator("certificates")
+    @field_validator("metadata_url")
+    @classmethod
+    def _metadata_url_is_safe(cls, value: str) -> str:
+        return _safe_url("metadata", value) if value else value
+
+    @field_validator("certificates", "metadata_certificates")
     @classmethod
     def _certificates_are_usable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         pasted = [part for text in value for part in (_PEM.findall(text) or [text])]
@@ -137,6 +151,16 @@ class SamlConfig(GroupPlanSettings, SamlSignInSettings):
     """One SAML identity provider as an administrator describes it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="SAML 2.0")
+
+
+def _safe_url(name: str, value: str) -> str:
+    parts = urlsplit(value)
+    on_loopback = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
+    if not on_loopback and (parts.scheme != "https" or not parts.hostname):
+        raise ValueError(f"the {name} URL must be an https address")
+    if parts.fragment or parts.username is not None:
+        raise ValueError(f"the {name} URL must have no fragment or user name")
+    return value
 
 
 def _normalise_certificate(text: str) -> str:

@@ -12,6 +12,7 @@ from idp_connectors.base import (
     Callback,
     Deps,
     Finding,
+    FollowedMetadata,
     GroupPlan,
     LoginRequest,
     ProviderPreview,
@@ -26,6 +27,7 @@ from idp_connectors.saml.config import SamlConfig
 from idp_connectors.saml.decryption import decrypt_assertion
 from idp_connectors.saml.engine import verify_signatures
 from idp_connectors.saml.identity import to_identity
+from idp_connectors.saml.metadata_following import follow_metadata
 from idp_connectors.saml.names import assertion
 from idp_connectors.saml.opening import put_in_clear
 from idp_connectors.saml.policy import SKEW_SECONDS, Expected, check_assertion, check_response
@@ -112,7 +114,7 @@ class SamlLogin:
         sealed: etree._Element | None = received.assertion
         if received.response_signature is not None:
             # Without this: anybody could have us decrypt whatever they like, under a broken signature.
-            proven = read_verified(received.document, received.response_signature, self._config)
+            proven = read_verified(received.document, received.response_signature, self._config.certificates)
             sealed = proven.find(assertion("EncryptedAssertion"))
         if sealed is None:
             raise _unsigned("the signature covers no assertion")
@@ -135,12 +137,14 @@ class SamlLogin:
         """Return the assertion, parsed from bytes whose signature the second verification proved."""
         within: etree._Element | None = None
         if received.response_signature is not None:
-            response = read_verified(received.document, received.response_signature, self._config)
+            response = read_verified(
+                received.document, received.response_signature, self._config.certificates
+            )
             check_response(response, self._config, expected, signed=True)
             # What was encrypted was opened out of the very bytes that this signature covers.
             within = clear.assertion if received.is_encrypted else response.find(assertion("Assertion"))
         if clear.assertion_signature is not None:
-            return read_verified(clear.document, clear.assertion_signature, self._config)
+            return read_verified(clear.document, clear.assertion_signature, self._config.certificates)
         if within is None:
             raise _unsigned("no signature covers an assertion")
         return within
@@ -169,6 +173,14 @@ class SamlConnector:
     def read_metadata(self, document: bytes, now: int) -> ProviderPreview:
         """Return what a provider's metadata says (epoch seconds `now`); raises ConnectorError."""
         return read_metadata(document, now)
+
+    def metadata_url(self, config: Mapping[str, Any]) -> str:
+        """Return where the provider's metadata is read again and again; empty if it is not."""
+        return load_config(SamlConfig, config, {}).metadata_url
+
+    def follow_metadata(self, config: Mapping[str, Any], document: bytes, now: int) -> FollowedMetadata:
+        """Return what the provider's metadata changes for this connection; raises ConnectorError."""
+        return follow_metadata(load_config(SamlConfig, config, {}), document, now)
 
     def service_metadata(
         self, config: Mapping[str, Any], *, entity_id: str, callback_url: str, keys: ServiceKeys

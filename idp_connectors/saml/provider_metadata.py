@@ -35,7 +35,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z")
 
 def read_metadata(document: bytes, now: int) -> ProviderPreview:
     """Return the one provider that the document describes; `now` in epoch seconds; raises ConnectorError."""
-    entity = _only_provider(_parse(document))
+    entity = find_provider(parse_metadata(document))
     provider = entity.findall(_md("IDPSSODescriptor"))[0]
     sso_url = _address(provider, "SingleSignOnService")
     if not sso_url:
@@ -66,8 +66,8 @@ def read_metadata(document: bytes, now: int) -> ProviderPreview:
     )
 
 
-def _parse(document: bytes) -> etree._Element:
-    """Return the root of a document that is small, UTF-8 and free of DTDs."""
+def parse_metadata(document: bytes) -> etree._Element:
+    """Return the root of a document that is small, UTF-8 and free of DTDs; raises ConnectorError."""
     if len(document) > MAX_BYTES:
         raise _refuse(f"The document is longer than {MAX_BYTES // 1024} KiB, so not one provider's own.")
     body = document.removeprefix(_BOM).strip()
@@ -105,7 +105,8 @@ def _require_shallow(root: etree._Element) -> None:
         waiting.extend((child, depth + 1) for child in element)
 
 
-def _only_provider(root: etree._Element) -> etree._Element:
+def find_provider(root: etree._Element) -> etree._Element:
+    """Return the description of the one identity provider that the document has; raises ConnectorError."""
     if root.tag not in (_md("EntityDescriptor"), _md("EntitiesDescriptor")):
         raise _refuse("The document is not SAML metadata.", detail=f"root {root.tag!r:.120}")
     entities = [one for one in root.iter(_md("EntityDescriptor")) if _is_provider(one)]

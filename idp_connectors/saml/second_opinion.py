@@ -6,6 +6,7 @@ nothing else; if either says no, nobody is signed in.
 """
 
 import base64
+from collections.abc import Iterable
 from functools import lru_cache
 
 from cryptography import x509
@@ -14,22 +15,26 @@ from signxml.algorithms import DigestAlgorithm, SignatureMethod
 from signxml.verifier import SignatureConfiguration, VerifyResult, XMLVerifier
 
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
-from idp_connectors.saml.config import SamlConfig
-from idp_connectors.saml.names import DIGESTS, SIGNATURE_METHODS, assertion, protocol
+from idp_connectors.saml.names import DIGESTS, METADATA, SIGNATURE_METHODS, assertion, protocol
 from idp_connectors.saml.prescreen import parse_strictly
 from idp_connectors.saml.signature_shape import ScreenedSignature
 
-_PLACES = {protocol("Response"): "./", assertion("Assertion"): f"./{assertion('Assertion')}/"}
+_PLACES = {
+    protocol("Response"): "./",
+    assertion("Assertion"): f"./{assertion('Assertion')}/",
+    f"{{{METADATA}}}EntityDescriptor": "./",
+    f"{{{METADATA}}}EntitiesDescriptor": "./",
+}
 
 
-def read_verified(document: bytes, found: ScreenedSignature, config: SamlConfig) -> etree._Element:
+def read_verified(document: bytes, found: ScreenedSignature, certificates: Iterable[str]) -> etree._Element:
     """Return the element that `found` signs, parsed from the bytes whose signature signxml verified.
 
-    `document` is the whole response that `found` was screened in. Raises ConnectorError
-    (signature_invalid) unless one of the connection's certificates made the signature.
+    `document` is the whole that `found` was screened in. Raises ConnectorError (signature_invalid) unless
+    the key of one of the `certificates` made the signature.
     """
     faults: list[str] = []
-    for certificate in config.certificates:
+    for certificate in certificates:
         try:
             result = _verify(document, found, _load(certificate))
         except Exception as error:  # noqa: BLE001 (signxml lets other libraries' faults through: all mean "no")

@@ -147,12 +147,12 @@ class SamlIdentityProvider:
         self.bend_signed(root)
         return self.bend_bytes(etree.tostring(root))
 
-    def sign(self, element: etree._Element, key_name: str = "") -> None:
-        """Put an enveloped signature into `element`, behind its Issuer."""
+    def sign(self, element: etree._Element, key_name: str = "", *, at: int = 1) -> None:
+        """Put an enveloped signature into `element`, behind its Issuer or `at` another place."""
         transform = xmlsec.constants
         method = getattr(transform, f"Transform{_camel(self.signature_method)}")
         template = xmlsec.template.create(element, transform.TransformExclC14N, method, ns="ds")
-        element.insert(1, template)
+        element.insert(at, template)
         reference = xmlsec.template.add_reference(
             template,
             getattr(transform, f"Transform{_camel(self.digest_method)}"),

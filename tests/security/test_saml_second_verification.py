@@ -60,7 +60,7 @@ def test_if_python3_saml_is_fooled_signxml_refuses(signed: str, monkeypatch: pyt
 @pytest.mark.parametrize("signed", SIGNED)
 def test_if_signxml_is_fooled_python3_saml_refuses(signed: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
-        "idp_connectors.saml.connector.read_verified", lambda document, found, config: found.parent
+        "idp_connectors.saml.connector.read_verified", lambda document, found, certificates: found.parent
     )
     assert "python3-saml" in refusal(forged(signed)).detail
     assert sign_in(SamlIdentityProvider(**SIGNED[signed])).subject == "u-1"
