@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, Table, select
 
 from broker.agents.models import Agent, Client, Resource
 from broker.kernel.runtime import Runtime
 from broker.policy import values as policy
 
 Effect = Literal["read", "change", "destructive"]
+
+_CLIENTS = cast(Table, Client.__table__)
+_AGENTS = cast(Table, Agent.__table__)
+_RESOURCES = cast(Table, Resource.__table__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +153,12 @@ def load_agents(rt: Runtime, tenant_id: str) -> AgentsSnapshot:
 
 def read_agents(connection: Connection, tenant_id: str) -> AgentsSnapshot:
     """Read the tenant's clients, agents and resources from the database, past every cache."""
-    clients = connection.execute(select(Client.__table__).where(Client.tenant_id == tenant_id)).mappings()
-    agents = connection.execute(select(Agent.__table__).where(Agent.tenant_id == tenant_id)).mappings().all()
+    clients = connection.execute(select(_CLIENTS).where(_CLIENTS.c.tenant_id == tenant_id)).mappings()
+    agents = connection.execute(select(_AGENTS).where(_AGENTS.c.tenant_id == tenant_id)).mappings().all()
     resources = [
         _resource_view(row)
         for row in connection.execute(
-            select(Resource.__table__).where(Resource.tenant_id == tenant_id)
+            select(_RESOURCES).where(_RESOURCES.c.tenant_id == tenant_id)
         ).mappings()
     ]
     ids = {row["slug"]: row["id"] for row in agents}

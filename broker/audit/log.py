@@ -225,7 +225,7 @@ def _lock_heads(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict
             for tenant_id, writer in missing
         ]
         # Waits for another transaction that makes the same head; whichever came first, it is read below.
-        connection.execute(insert_head(AuditHead).on_conflict_do_nothing(), fresh)
+        connection.execute(insert_head(_HEADS).on_conflict_do_nothing(), fresh)
         heads |= _select_heads(connection, missing)
     return heads
 

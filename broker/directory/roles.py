@@ -16,6 +16,8 @@ GRACE_SECONDS = 86_400
 """How long the last complete answer still bounds what later, incomplete ones may keep."""
 
 _GROUPS = cast(Table, GroupSnapshot.__table__)
+_ROLES = cast(Table, Role.__table__)
+_RULES = cast(Table, GroupMapping.__table__)
 _SELECT_GROUPS = Prepared(
     select(
         _GROUPS.c.connection_id,
@@ -72,17 +74,17 @@ def read_roles(connection: Connection, tenant_id: str) -> RoleBook:
     scopes = {
         name: frozenset(scopes)
         for name, scopes in connection.execute(
-            select(Role.name, Role.scopes).where(Role.tenant_id == tenant_id)
+            select(_ROLES.c.name, _ROLES.c.scopes).where(_ROLES.c.tenant_id == tenant_id)
         )
     }
     rules = connection.execute(
         select(
-            GroupMapping.connection_id,
-            GroupMapping.kind,
-            GroupMapping.match,
-            GroupMapping.pattern,
-            GroupMapping.role,
-        ).where(GroupMapping.tenant_id == tenant_id)
+            _RULES.c.connection_id,
+            _RULES.c.kind,
+            _RULES.c.match,
+            _RULES.c.pattern,
+            _RULES.c.role,
+        ).where(_RULES.c.tenant_id == tenant_id)
     )
     return RoleBook(
         role_scopes=scopes,

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection, Table, event, select
 
 from broker.kernel.database import Database
 from broker.kernel.models import StateVersion
@@ -19,6 +19,7 @@ FRESH_SECONDS = 0.25
 
 _SETTLE_SECONDS = 1.0
 _BUMPED = "broker_bumped_tenants"
+_VERSIONS = cast(Table, StateVersion.__table__)
 
 
 def bump(connection: Connection, tenant_id: str) -> None:
@@ -106,7 +107,7 @@ class Caches:
     def _version(self, tenant_id: str) -> int:
         with self._database.core_read() as connection:
             found = connection.execute(
-                select(StateVersion.version).where(StateVersion.tenant_id == tenant_id)
+                select(_VERSIONS.c.version).where(_VERSIONS.c.tenant_id == tenant_id)
             ).scalar()
         return found or 0
 

@@ -5,11 +5,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection as CoreConnection
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.runtime import Runtime
@@ -31,6 +31,10 @@ SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 """A tenant's name in its issuer: lower-case letters, digits and inner hyphens."""
 
 _MAX_SLUGS = 10_000
+# Tables rather than mapped classes: the first request need not wait until every mapping is worked out.
+_TENANTS = cast(Table, Tenant.__table__)
+_CONNECTIONS = cast(Table, Connection.__table__)
+_DOMAINS = cast(Table, ConnectionDomain.__table__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def get_tenant(rt: Runtime, tenant_id: str) -> TenantSnapshot | None:
 
 def load_tenant(connection: CoreConnection, rt: Runtime, tenant_id: str) -> TenantSnapshot | None:
     """Read the tenant from the database, past every cache."""
-    row = connection.execute(select(Tenant.__table__).where(Tenant.id == tenant_id)).mappings().first()
+    row = connection.execute(select(_TENANTS).where(_TENANTS.c.id == tenant_id)).mappings().first()
     if row is None:
         return None
     connections = _load_connections(connection, tenant_id)
@@ -149,12 +153,10 @@ def load_tenant(connection: CoreConnection, rt: Runtime, tenant_id: str) -> Tena
 def _load_connections(connection: CoreConnection, tenant_id: str) -> list[ConnectionView]:
     domains: dict[str, set[str]] = {}
     for domain, connection_id in connection.execute(
-        select(ConnectionDomain.domain, ConnectionDomain.connection_id).where(
-            ConnectionDomain.tenant_id == tenant_id
-        )
+        select(_DOMAINS.c.domain, _DOMAINS.c.connection_id).where(_DOMAINS.c.tenant_id == tenant_id)
     ):
         domains.setdefault(connection_id, set()).add(domain)
-    rows = connection.execute(select(Connection.__table__).where(Connection.tenant_id == tenant_id))
+    rows = connection.execute(select(_CONNECTIONS).where(_CONNECTIONS.c.tenant_id == tenant_id))
     return [
         ConnectionView(
             id=row["id"],
@@ -173,7 +175,7 @@ def _load_connections(connection: CoreConnection, tenant_id: str) -> list[Connec
 
 def _look_up(rt: Runtime, slug: str) -> str | None:
     with rt.database.core_read() as connection:
-        return connection.execute(select(Tenant.id).where(Tenant.slug == slug)).scalar()
+        return connection.execute(select(_TENANTS.c.id).where(_TENANTS.c.slug == slug)).scalar()
 
 
 class _KnownSlugs:
