@@ -9,7 +9,7 @@ from broker.approvals.models import Interaction
 from broker.audit.checkpointing import Checkpointer
 from broker.federation.group_refresh import refresh_groups
 from broker.federation.metadata_refresh import refresh_metadata
-from broker.federation.models import PasswordAttempts, SignInFlow
+from broker.federation.models import ConnectionTest, PasswordAttempts, SignInFlow
 from broker.kernel.database import Base
 from broker.kernel.jobs import ExpiringTable, Periodic, Sweeper
 from broker.kernel.models import ReplayMark
@@ -41,6 +41,7 @@ EXPIRING = (
     # A minute more than the clock skew that was granted when the mark was made.
     _expiring(ReplayMark, 60),
     _expiring(SignInFlow),
+    _expiring(ConnectionTest),
     _expiring(PasswordAttempts),
     _expiring(Interaction, _DAY),
     # A code or refresh token that comes back after its end must still be known, to end what hangs on it.

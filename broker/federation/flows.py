@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from broker.federation.models import SignInFlow
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import sha256_hex
+from broker.kernel.runtime import Runtime
 from broker.kernel.sealing import Sealer
 
 FLOW_SECONDS = 600
@@ -24,11 +25,15 @@ MAX_FLOWS_PER_BROWSER = 10
 
 @dataclass(frozen=True, slots=True)
 class TakenFlow:
-    """A flow that this request alone may complete; ``form`` is what a provider posted, if it posted."""
+    """A flow that this request alone may complete; ``form`` is what a provider posted, if it posted.
+
+    A flow with a ``test_id`` is a connection test: it must sign nobody in.
+    """
 
     private: Mapping[str, str]
     form: Mapping[str, str]
     resume_url: str
+    test_id: str = ""
 
 
 def start_flow(
@@ -42,6 +47,7 @@ def start_flow(
     private: Mapping[str, str],
     resume_url: str,
     now: int,
+    test_id: str = "",
 ) -> None:
     """Keep a sign-in that starts; only the hash of its ``handle`` is stored.
 
@@ -76,6 +82,7 @@ def start_flow(
                 orjson.dumps(dict(private)), _place(tenant_id, "sealed_private", state_hash)
             ),
             resume_url=resume_url,
+            test_id=test_id,
             created_at=now,
             expires_at=now + FLOW_SECONDS,
         )
@@ -144,10 +151,20 @@ def take_flow(
         private=_open(sealer, flow.sealed_private, _place(tenant_id, "sealed_private", state_hash)),
         form=_open(sealer, answer, _place(tenant_id, "sealed_answer", state_hash)) if answer else {},
         resume_url=flow.resume_url,
+        test_id=flow.test_id,
     )
     # An assertion is not kept longer than it takes to look at it.
     flow.sealed_answer = None
     return taken_flow
+
+
+def is_flow_of_test(rt: Runtime, tenant_id: str, handle: str) -> bool:
+    """Whether ``handle`` is one of a connection test in progress; says nothing of whose."""
+    wanted = select(SignInFlow.test_id).where(
+        SignInFlow.tenant_id == tenant_id, SignInFlow.state_hash == sha256_hex(handle)
+    )
+    with rt.database.core_read() as connection:
+        return bool(handle and connection.execute(wanted).scalar())
 
 
 def _of_flow(tenant_id: str, connection_id: str, state_hash: str, now: int) -> Update:

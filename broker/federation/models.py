@@ -1,4 +1,4 @@
-"""Tables of sign-ins, of keys and documents exchanged with providers, and of tried passwords."""
+"""Tables of sign-ins, of their tests, of keys and documents exchanged with providers, of tried passwords."""
 
 from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -19,6 +19,9 @@ class SignInFlow(TenantScoped, Base):
         LargeBinary
     )  # a posted SAML response, until continued
     resume_url: Mapped[str] = mapped_column(String(2000))  # a path of ours, written by us
+    test_id: Mapped[str] = mapped_column(
+        String(40), default=""
+    )  # of a connection test, which signs nobody in
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int] = mapped_column(BigInteger)
     spent_at: Mapped[int | None] = mapped_column(BigInteger)
@@ -26,6 +29,24 @@ class SignInFlow(TenantScoped, Base):
     __table_args__ = (
         Index("ix_sign_in_flows_expires_at", "expires_at"),
         Index("ix_sign_in_flows_browser", "tenant_id", "browser_hash"),
+    )
+
+
+class ConnectionTest(TenantScoped, Base):
+    """What an administrator tried of a connection, and what was found; the report is sealed."""
+
+    __tablename__ = "connection_tests"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    connection_id: Mapped[str] = mapped_column(String(40))
+    state: Mapped[str] = mapped_column(String(16))  # waiting | passed | warning | failed
+    sealed_report: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index("ix_connection_tests_connection", "tenant_id", "connection_id", "created_at"),
+        Index("ix_connection_tests_expires_at", "expires_at"),
     )
 
 

@@ -1,7 +1,7 @@
 """Signing a person in through a connection, one function a step: begin, keep what was posted, complete."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 from sqlalchemy.orm import Session
@@ -11,7 +11,7 @@ from broker.audit.log import ActorRef, record
 from broker.directory.sign_in import BoundUser, bind_identity
 from broker.federation.addresses import POSTED_ANSWERS, addresses_of
 from broker.federation.deps import connector_deps
-from broker.federation.flows import TakenFlow, keep_answer, start_flow, take_flow
+from broker.federation.flows import TakenFlow, is_flow_of_test, keep_answer, start_flow, take_flow
 from broker.federation.groups import complete_groups, find_asking
 from broker.federation.service_keys import get_service_keys
 from broker.kernel.context import CallContext
@@ -23,11 +23,14 @@ from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens.sessions import BrowserSessionView, end_session, start_session
 from broker.tokens.upstream_sessions import UpstreamName
 from idp_connectors.base import (
+    Cache,
     Callback,
+    ChecksItself,
     Connector,
     ConnectorError,
     ConnectorErrorCode,
     Deps,
+    Finding,
     InteractiveLogin,
     LoginRequest,
     PublishesMetadata,
@@ -59,7 +62,10 @@ _ADMINS_MOVE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """One sign-in step at hand: where it runs, through which connection, for which call."""
+    """One sign-in step at hand: where it runs, through which connection, for which call.
+
+    With a ``cache`` of its own, nothing is taken from what the provider published before.
+    """
 
     rt: Runtime
     tenant: TenantSnapshot
@@ -67,6 +73,7 @@ class Signing:
     connector: Connector
     connectors: Mapping[str, Connector]
     ctx: CallContext
+    cache: Cache | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +94,13 @@ def open_signing(
     *,
     kind: str = "",
     is_posted: bool | None = None,
+    handle: str = "",
 ) -> Signing:
     """Return the step for the tenant's active connection ``slug``.
 
     An address that names a ``kind``, or that takes answers in one way only, must be the connection's own.
-    Raises ``Refusal``: ``not_found`` for an unknown one, ``sign_in_refused`` (connection_disabled).
+    The flow of a ``handle`` may be a connection test, which needs no active connection. Raises ``Refusal``:
+    ``not_found`` for an unknown one, ``sign_in_refused`` (connection_disabled).
     """
     connection = tenant.find_connection(slug)
     connector = connectors.get(connection.kind) if connection else None
@@ -104,7 +113,7 @@ def open_signing(
             whose_move=WhoseMove.YOU,
         )
     # Without this: a connection that was switched off could still be used through a kept address.
-    if not connection.is_active:
+    if not connection.is_active and not is_flow_of_test(rt, tenant.id, handle):
         raise Refusal(
             ErrorCode.SIGN_IN_REFUSED,
             "Signing in this way is switched off.",
@@ -116,6 +125,19 @@ def open_signing(
 
 def begin(step: Signing, *, browser_secret: str, resume_url: str, login_hint: str = "") -> str:
     """Start a sign-in for one browser and return the provider's address; raises ``Refusal``."""
+    try:
+        return send_out(step, browser_secret=browser_secret, resume_url=resume_url, login_hint=login_hint)
+    except ConnectorError as error:
+        raise refusal_of(error) from error
+
+
+def send_out(
+    step: Signing, *, browser_secret: str, resume_url: str, login_hint: str = "", test_id: str = ""
+) -> str:
+    """Start a sign-in, or the one of a connection test, and return the provider's address.
+
+    Raises ``Refusal`` for too many at once, and whatever the connector says (``ConnectorError``).
+    """
     handle = new_secret()
     addresses = addresses_of(step.tenant, step.connection)
     request = LoginRequest(
@@ -125,10 +147,7 @@ def begin(step: Signing, *, browser_secret: str, resume_url: str, login_hint: st
         flow_id=handle,
         login_hint=login_hint,
     )
-    try:
-        begun = _login(step).begin(request, deps_of(step))
-    except ConnectorError as error:
-        raise refusal_of(error) from error
+    begun = _login(step).begin(request, deps_of(step))
     with step.rt.database.write(step.tenant.id) as session:
         start_flow(
             session,
@@ -139,6 +158,7 @@ def begin(step: Signing, *, browser_secret: str, resume_url: str, login_hint: st
             browser_secret=browser_secret,
             private=begun.private,
             resume_url=resume_url,
+            test_id=test_id,
             now=step.ctx.now,
         )
     return begun.redirect_url
@@ -172,19 +192,20 @@ def keep_posted_answer(step: Signing, form: Mapping[str, str]) -> str:
 
 
 def complete(
-    step: Signing,
-    *,
-    handle: str,
-    query: Mapping[str, str],
-    browser_secret: str | None,
-    previous: BrowserSessionView | None,
+    step: Signing, flow: TakenFlow, *, query: Mapping[str, str], previous: BrowserSessionView | None
 ) -> SignedInPerson:
     """Verify the provider's answer and start a session for the person; raises ``Refusal``.
 
-    The flow is used up before anything is verified, and nothing is stored unless everything holds.
+    The flow was used up before anything is verified, and nothing is stored unless everything holds.
     """
-    flow = _take(step, handle, browser_secret)
-    return admit(step, _verify(step, flow, query), resume_url=flow.resume_url, previous=previous)
+    # Without this: what an administrator tried would sign somebody in.
+    if flow.test_id:
+        raise Refusal(ErrorCode.SIGN_IN_REFUSED, "This was a test.", reason="flow_of_test")
+    try:
+        told = verify_answer(step, flow, query)
+    except ConnectorError as error:
+        raise refusal_of(error) from error
+    return admit(step, told, resume_url=flow.resume_url, previous=previous)
 
 
 def admit(
@@ -237,17 +258,29 @@ def service_metadata(step: Signing) -> bytes | None:
 
 
 def _login(step: Signing) -> InteractiveLogin:
+    return step.connector.interactive(step.connection.config, _secrets(step))
+
+
+def _secrets(step: Signing) -> dict[str, str]:
     with step.rt.database.core_read() as core:
-        secrets = open_secrets(step.rt, core, step.tenant.id, step.connection.id)
-    return step.connector.interactive(step.connection.config, secrets)
+        return open_secrets(step.rt, core, step.tenant.id, step.connection.id)
 
 
 def deps_of(step: Signing) -> Deps:
     """Return what the connector of this step gets from the broker."""
-    return connector_deps(step.rt, step.tenant.id, step.ctx.now, connection_id=step.connection.id)
+    deps = connector_deps(step.rt, step.tenant.id, step.ctx.now, connection_id=step.connection.id)
+    return deps if step.cache is None else replace(deps, cache=step.cache)
 
 
-def _take(step: Signing, handle: str, browser_secret: str | None) -> TakenFlow:
+def check_connection(step: Signing) -> tuple[Finding, ...]:
+    """Return what the connector finds out about the connection without a person; nothing if it cannot."""
+    if not isinstance(step.connector, ChecksItself):
+        return ()
+    return step.connector.check_itself(step.connection.config, _secrets(step), deps_of(step))
+
+
+def take(step: Signing, handle: str, browser_secret: str | None) -> TakenFlow:
+    """Return the flow of ``handle``, used up; raises ``Refusal(sign_in_expired)``."""
     with step.rt.database.write(step.tenant.id) as session:
         return take_flow(
             session,
@@ -260,7 +293,8 @@ def _take(step: Signing, handle: str, browser_secret: str | None) -> TakenFlow:
         )
 
 
-def _verify(step: Signing, flow: TakenFlow, query: Mapping[str, str]) -> VerifiedIdentity:
+def verify_answer(step: Signing, flow: TakenFlow, query: Mapping[str, str]) -> VerifiedIdentity:
+    """Return who the provider says that it is, verified in full; raises ``ConnectorError``."""
     addresses = addresses_of(step.tenant, step.connection)
     callback = Callback(
         method="POST" if flow.form else "GET",
@@ -270,10 +304,7 @@ def _verify(step: Signing, flow: TakenFlow, query: Mapping[str, str]) -> Verifie
         query={} if flow.form else query,
         form=flow.form,
     )
-    try:
-        return _login(step).complete(callback, deps_of(step))
-    except ConnectorError as error:
-        raise refusal_of(error) from error
+    return _login(step).complete(callback, deps_of(step))
 
 
 def _start(

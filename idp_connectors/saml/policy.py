@@ -136,7 +136,7 @@ def _check_confirmation(subject: etree._Element, config: SamlConfig, expected: E
 def _check_authn_statement(statement: etree._Element, now: int) -> None:
     authenticated_at = read_time(statement, "AuthnInstant", required=True)
     if authenticated_at is not None and authenticated_at > now + SKEW_SECONDS:
-        raise _from_the_future("AuthnInstant")
+        raise _from_the_future("AuthnInstant", authenticated_at, now)
     session_end = read_time(statement, "SessionNotOnOrAfter", required=False)
     if session_end is not None and now >= session_end + SKEW_SECONDS:
         raise _expired("SessionNotOnOrAfter", session_end, now)
@@ -145,7 +145,7 @@ def _check_authn_statement(statement: etree._Element, now: int) -> None:
 def _check_not_before(element: etree._Element, now: int) -> None:
     not_before = read_time(element, "NotBefore", required=False)
     if not_before is not None and not_before > now + SKEW_SECONDS:
-        raise _from_the_future("NotBefore")
+        raise _from_the_future("NotBefore", not_before, now)
 
 
 def _check_end(element: etree._Element, now: int, longest: int) -> int:
@@ -213,10 +213,11 @@ def _expired(name: str, moment: int | None, now: int) -> ConnectorError:
     )
 
 
-def _from_the_future(name: str) -> ConnectorError:
+def _from_the_future(name: str, moment: int, now: int) -> ConnectorError:
     return ConnectorError(
         ConnectorErrorCode.NOT_YET_VALID,
         "The identity provider's answer is from the future. Compare the clocks of both systems.",
+        detail=f"{name} {moment}, now {now}",
         field=name,
     )
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from broker.admin.entry import LINK_PURPOSE
 from broker.app import build_app
 from broker.audit.models import AuditRecord
 from broker.demo.idps.entra_like import EntraLike
@@ -21,9 +22,10 @@ from broker.demo.people import ENTRA_SUPPORT_GROUP
 from broker.directory.models import User
 from broker.tenants.snapshot import ConnectionView
 from broker.tokens.keys import create_key
+from broker.tokens.links import make_link
 from broker.tokens.models import BrowserSession
 from idp_connectors.registry import CONNECTORS
-from tests.builders.site import Browser
+from tests.builders.site import Browser, form_token
 from tests.builders.world import World, open_world
 
 Provider = OktaLike | EntraLike | GoogleLike
@@ -68,7 +70,8 @@ class EmulatedSite:
         base = f"{self.world.again(self.acme).issuer}/{'saml' if name == 'google' else 'oidc'}/{name}"
         if name == "google":
             self.google.register(f"{base}/metadata", f"{base}/acs")
-            return self.world.connection(self.acme, name, kind="saml", config=self.google_config())
+            config = self.google_config()
+            return self.world.connection(self.acme, name, kind="saml", config=config, preset=name)
         provider = self.providers[name]
         assert isinstance(provider, OktaLike | EntraLike)
         party = provider.register(f"{base}/callback")
@@ -77,7 +80,9 @@ class EmulatedSite:
         if name == "entra":
             extra = {"subject": "oid+tid", "group_kind": "id"}
         secrets = {"client_secret": party.client_secret}
-        return self.world.connection(self.acme, name, config={**config, **extra}, secrets=secrets)
+        return self.world.connection(
+            self.acme, name, config={**config, **extra}, secrets=secrets, preset=name
+        )
 
     def google_config(self) -> dict[str, Any]:
         """The settings of the SAML connection, with the certificate that the provider shows now."""
@@ -93,6 +98,18 @@ class EmulatedSite:
     def browser(self) -> Browser:
         """A new browser."""
         return Browser(self.app, self.rt.settings.public_url)
+
+    def admin(self) -> Browser:
+        """A browser that came in by a setup link."""
+        with self.rt.database.core_write() as core:
+            code = make_link(
+                core, tenant_id=self.acme.id, purpose=LINK_PURPOSE, now=self.world.now, ttl_seconds=3600
+            )
+        browser = self.browser()
+        token = form_token(browser.get(f"/t/acme/admin/setup?code={code}"))
+        entered = browser.post("/t/acme/admin/setup", {"csrf_token": token, "code": code})
+        assert entered.status_code == 303, entered.text
+        return browser
 
     def sign_in(self, name: str, browser: Browser | None = None) -> TestResponse:
         """Sign somebody of the provider in; returns the broker's last answer."""

@@ -10,8 +10,11 @@ from werkzeug.test import TestResponse
 
 from broker.admin.entry import LINK_PURPOSE
 from broker.app import build_app
+from broker.audit.log import ActorRef
 from broker.audit.models import AuditRecord
-from broker.tenants.snapshot import TenantSnapshot
+from broker.federation.connection_tests import begin_test
+from broker.federation.signing_in import Signing
+from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens.links import make_link
 from broker.tokens.sessions import start_session
 from broker.web.cookies import SessionKind, session_cookie_name
@@ -50,6 +53,16 @@ class Office:
                 now=self.world.now,
                 ttl_seconds=ttl_seconds,
             )
+
+    def tested(self, tenant: TenantSnapshot, connection: ConnectionView) -> str:
+        """The id of a test of a connection without settings, which ends at once."""
+        oidc = CONNECTORS["oidc"]
+        step = Signing(self.rt, tenant, connection, oidc, CONNECTORS, self.world.ctx)
+        started = begin_test(
+            step, {}, actor=ActorRef("admin", "ses_1"), browser_secret="b", result_path=lambda one: one
+        )
+        assert not started.address
+        return started.id
 
     def admin(self) -> Browser:
         """A browser that came in by a setup link."""

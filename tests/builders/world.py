@@ -163,6 +163,7 @@ class World:
         secrets: Mapping[str, str] | None = None,
         domains: Iterable[str] = (),
         state: str = "active",
+        preset: str = "",
     ) -> ConnectionView:
         """A connection with its sealed secrets and e-mail domains."""
         connection_id = new_id("con")
@@ -174,6 +175,7 @@ class World:
             config=dict(config or {}),
             sealed_secrets=seal_secrets(self.rt, tenant.id, connection_id, secrets or {}),
             state=state,
+            preset=preset,
             created_at=self.now,
         )
         links = [ConnectionDomain(domain=one, connection_id=connection_id) for one in domains]

@@ -22,7 +22,12 @@ def office(database_url: str, tmp_path: Path) -> Iterator[Office]:
 def every_page(office: Office) -> list[str]:
     """A GET address of every page of the administration behind the gate."""
     scene = office.scene
-    ids = {"agent_id": scene.agents["a"].id, "user_id": scene.maya, "connection_id": scene.okta.id}
+    ids = {
+        "agent_id": scene.agents["a"].id,
+        "user_id": scene.maya,
+        "connection_id": scene.okta.id,
+        "test_id": office.tested(office.tenant, scene.okta),
+    }
     pages = []
     for rule in office.app.url_map.iter_rules():
         if rule.endpoint.startswith("admin.") and rule.endpoint != "admin.setup" and "GET" in rule.methods:

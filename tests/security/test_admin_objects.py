@@ -38,6 +38,7 @@ class Two:
             "connection_id": scene.okta.id,
             "role_id": role or "",
             "rule_id": rule or "",
+            "test_id": self.office.tested(tenant, scene.okta),
         }
 
 
@@ -53,6 +54,7 @@ RANDOM = {
     "connection_id": "con_00000000000000000000",
     "role_id": "rol_00000000000000000000",
     "rule_id": "map_00000000000000000000",
+    "test_id": "ctest_00000000000000000000",
 }
 FORMS: dict[str, list[dict[str, str]]] = {
     "admin.agent_action": [{"action": one, "reason": "x"} for one in ("suspend", "revive", "kill")],

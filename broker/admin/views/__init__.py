@@ -3,6 +3,7 @@
 from broker.admin.views import (
     agents,
     audit_log,
+    connection_tests,
     connection_wizard,
     connections,
     entry,
@@ -19,6 +20,7 @@ __all__ = [
     "agents",
     "audit_log",
     "blueprint",
+    "connection_tests",
     "connection_wizard",
     "connections",
     "entry",

@@ -7,12 +7,13 @@ from flask.typing import ResponseReturnValue
 
 from broker.federation import home_realm, passwords, sign_out_at_provider, signing_in, signing_out
 from broker.federation.attempts import TooManyAttempts
+from broker.federation.connection_tests import finish_test
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.tenants.snapshot import ConnectionView
 from broker.tokens.sessions import BrowserSessionView
 from broker.web.browser import ensure_browser_secret, find_browser_secret, give_cookie
 from broker.web.cookies import SESSION_KINDS, find_cookie, last_connection_cookie_name
-from broker.web.current import call_context, connectors, runtime, tenant, waiting_requests
+from broker.web.current import call_context, connectors, presets, runtime, tenant, waiting_requests
 from broker.web.limits import first_values
 from broker.web.onward import is_own_path, lead_to, see_other
 from broker.web.pages import tenant_blueprint
@@ -64,8 +65,8 @@ def take_answer(kind: str, connection: str) -> ResponseReturnValue:
     """Take a provider's answer out of the query and sign the person in."""
     with _Audited(connection):
         query = first_values(list(request.args.items(multi=True)))
-        step = _open(connection, kind, is_posted=False)
-        return _complete(step, query.get("state", ""), query)
+        handle = query.get("state", "")
+        return _complete(_open(connection, kind, is_posted=False, handle=handle), handle, query)
 
 
 @blueprint.post("/<kind>/<connection>/acs", endpoint="acs")
@@ -76,7 +77,7 @@ def keep_answer(kind: str, connection: str) -> ResponseReturnValue:
     """
     with _Audited(connection):
         form = first_values(list(request.form.items(multi=True)))
-        step = _open(connection, kind, is_posted=True)
+        step = _open(connection, kind, is_posted=True, handle=form.get("RelayState", ""))
         handle = signing_in.keep_posted_answer(step, form)
     return see_other(
         url_for("sign_in.continue", tenant=tenant().slug, kind=kind, connection=connection, handle=handle)
@@ -87,7 +88,7 @@ def keep_answer(kind: str, connection: str) -> ResponseReturnValue:
 def take_kept_answer(kind: str, connection: str, handle: str) -> ResponseReturnValue:
     """Sign the person in with the answer that was posted a moment ago."""
     with _Audited(connection):
-        return _complete(_open(connection, kind, is_posted=True), handle, {})
+        return _complete(_open(connection, kind, is_posted=True, handle=handle), handle, {})
 
 
 @blueprint.get("/<kind>/<connection>/metadata", endpoint="metadata")
@@ -178,21 +179,20 @@ def _password_page(
     return response
 
 
-def _open(slug: str, kind: str = "", is_posted: bool | None = None) -> signing_in.Signing:
+def _open(slug: str, kind: str = "", is_posted: bool | None = None, handle: str = "") -> signing_in.Signing:
+    rt, ctx = runtime(), call_context()
     return signing_in.open_signing(
-        runtime(), connectors(), tenant(), slug, call_context(), kind=kind, is_posted=is_posted
+        rt, connectors(), tenant(), slug, ctx, kind=kind, is_posted=is_posted, handle=handle
     )
 
 
 def _complete(step: signing_in.Signing, handle: str, query: dict[str, str]) -> Response:
+    flow = signing_in.take(step, handle, find_browser_secret())
+    if flow.test_id:
+        finish_test(step, flow, query, presets())
+        return see_other(flow.resume_url)
     previous = find_signed_in("person")
-    done = signing_in.complete(
-        step,
-        handle=handle,
-        query=query,
-        browser_secret=find_browser_secret(),
-        previous=previous.session if previous else None,
-    )
+    done = signing_in.complete(step, flow, query=query, previous=previous.session if previous else None)
     _welcome(step, done)
     return see_other(done.resume_url)
 
