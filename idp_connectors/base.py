@@ -16,7 +16,14 @@ from idp_connectors.following import FollowedMetadata, FollowsMetadata
 from idp_connectors.preview import CertificateFacts, DiscoversProvider, ProviderPreview, ReadsMetadata
 from idp_connectors.self_check import Finding
 from idp_connectors.service_keys import ServiceKey, ServiceKeys, ServiceKeySource
-from idp_connectors.sign_out import Mark, SignOutMessage, SignOutOrder, SignOutRequest
+from idp_connectors.sign_out import (
+    Mark,
+    SignOutMessage,
+    SignOutOrder,
+    SignOutRequest,
+    SignsOut,
+    UpstreamLogout,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -278,30 +285,6 @@ class PlansGroups(Protocol):
         """Return the plan of a stored `config`; None if groups come with the sign-in and nothing else."""
 
 
-class UpstreamLogout(Protocol):
-    """Understands a provider that signs people out, and asks it to."""
-
-    def read_order(self, message: SignOutMessage, deps: Deps) -> SignOutOrder:
-        """Return whom the provider signed out; raises ConnectorError."""
-
-    def begin_sign_out(self, request: SignOutRequest, deps: Deps) -> Begun | None:
-        """Return where the browser goes to be signed out there; None if the provider offers nothing.
-
-        It asks nobody: a provider that does not answer must not hold up a sign-out here.
-        """
-
-    def complete_sign_out(self, message: SignOutMessage, private: Mapping[str, str], deps: Deps) -> None:
-        """Return if the provider's answer says that the person is signed out there; raises ConnectorError."""
-
-
-@runtime_checkable
-class SignsOut(Protocol):
-    """Is implemented by connectors whose provider tells when people sign out."""
-
-    def upstream_logout(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> UpstreamLogout:
-        """Return the sign-out for stored `config` and opened `secrets`; raises ConnectorError."""
-
-
 @runtime_checkable
 class ChecksItself(Protocol):
     """Is implemented by connectors that can be checked before anybody signs in."""
@@ -320,7 +303,13 @@ class PublishesMetadata(Protocol):
     """Is implemented by connectors whose provider wants a document that describes the broker."""
 
     def service_metadata(
-        self, config: Mapping[str, Any], *, entity_id: str, callback_url: str, keys: ServiceKeys
+        self,
+        config: Mapping[str, Any],
+        *,
+        entity_id: str,
+        callback_url: str,
+        keys: ServiceKeys,
+        sign_out_url: str = "",
     ) -> bytes:
         """Return the document (XML for SAML) for stored `config`; of `keys` it holds certificates only."""
 

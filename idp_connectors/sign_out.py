@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from idp_connectors.base import Begun, Deps
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class SignOutOrder:
 
     issuer: str
     mark: Mark
+    message_id: str = ""
     person: str = ""
     sessions: tuple[str, ...] = ()
 
@@ -53,3 +58,33 @@ class SignOutRequest:
     flow_id: str
     upstream: Mapping[str, str]
     entity_id: str = ""
+
+
+class UpstreamLogout(Protocol):
+    """Understands a provider that signs people out, and asks it to."""
+
+    def read_order(self, message: SignOutMessage, deps: "Deps") -> SignOutOrder:
+        """Return whom the provider signed out; raises ConnectorError."""
+
+    def answer_order(self, order: SignOutOrder, message: SignOutMessage, deps: "Deps") -> str:
+        """Return where the browser brings our answer to a message that it brought, signed; else "".
+
+        To be asked when what the order named has ended.
+        """
+
+    def begin_sign_out(self, request: SignOutRequest, deps: "Deps") -> "Begun | None":
+        """Return where the browser goes to be signed out there; None if the provider offers nothing.
+
+        It asks nobody: a provider that does not answer must not hold up a sign-out here.
+        """
+
+    def complete_sign_out(self, message: SignOutMessage, private: Mapping[str, str], deps: "Deps") -> None:
+        """Return if the provider's answer says that the person is signed out there; raises ConnectorError."""
+
+
+@runtime_checkable
+class SignsOut(Protocol):
+    """Is implemented by connectors whose provider tells when people sign out."""
+
+    def upstream_logout(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> UpstreamLogout:
+        """Return the sign-out for stored `config` and opened `secrets`; raises ConnectorError."""

@@ -157,6 +157,11 @@ def _addresses(tenant: TenantSnapshot, connection: ConnectionView) -> list[dict[
             "url": ours.entity_id,
             "console_field": "Audience URI (SP Entity ID)",
         },
+        {
+            "label": "Single logout",
+            "url": ours.sign_out_url,
+            "console_field": "Single logout URL, Logout URL (HTTP-Redirect)",
+        },
     ]
 
 

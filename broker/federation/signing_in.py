@@ -254,6 +254,7 @@ def service_metadata(step: Signing) -> bytes | None:
         entity_id=addresses.entity_id,
         callback_url=addresses.callback_url,
         keys=get_service_keys(step.rt, step.tenant.id, step.connection.id, step.ctx.now),
+        sign_out_url=addresses.sign_out_url,
     )
 
 

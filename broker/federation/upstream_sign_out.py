@@ -20,21 +20,29 @@ from idp_connectors.base import ConnectorError, SignOutMessage, SignOutOrder, Si
 CAUSE = "signed_out_at_provider"
 
 
-def take_message(step: Signing, *, form: Mapping[str, str]) -> SignOutOrder:
-    """Verify a provider's message and end what it names, once; raises ``Refusal``.
+def take_message(step: Signing, *, form: Mapping[str, str] | None = None, query_string: str = "") -> str:
+    """Verify a provider's message, end what it names, once, and return where the browser brings our answer.
 
-    A person who is not signed in here is signed out already: that is success, and reveals nothing.
+    A person who is not signed in here is signed out already: that is success, and reveals nothing. The
+    address is empty where no browser brought the message, or the provider takes no answer.
+    Raises ``Refusal``.
     """
     addresses = addresses_of(step.tenant, step.connection)
-    message = SignOutMessage(our_url=addresses.sign_out_url, entity_id=addresses.entity_id, form=form)
+    message = SignOutMessage(
+        our_url=addresses.sign_out_url,
+        entity_id=addresses.entity_id,
+        query_string=query_string,
+        form=form or {},
+    )
+    logout = find_logout(step)
     try:
-        order = find_logout(step).read_order(message, deps_of(step))
+        order = logout.read_order(message, deps_of(step))
     except ConnectorError as error:
         raise message_refused(error) from error
     with step.rt.database.core_write() as core:
         _spend(core, step, order)
         _record(core, step, order, _end(core, step, order))
-    return order
+    return logout.answer_order(order, message, deps_of(step))
 
 
 def find_logout(step: Signing) -> UpstreamLogout:

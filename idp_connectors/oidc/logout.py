@@ -32,6 +32,10 @@ class OidcLogout:
             tenant_ids=self._config.tenant_ids,
         )
 
+    def answer_order(self, order: SignOutOrder, message: SignOutMessage, deps: Deps) -> str:
+        """Return an empty string: what came from server to server is answered there."""
+        return ""
+
     def begin_sign_out(self, request: SignOutRequest, deps: Deps) -> Begun | None:
         """Return the provider's sign-out address (RP-Initiated Logout 1.0 section 2), None if it has none.
 

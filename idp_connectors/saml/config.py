@@ -37,6 +37,12 @@ class SamlSignInSettings(BaseModel):
     sso_url: Text = Field(
         title="Sign-in URL", description="Where the provider takes sign-in requests (HTTP-Redirect binding)."
     )
+    slo_url: str = Field(
+        default="",
+        max_length=512,
+        title="Sign-out URL",
+        description="Where the provider takes sign-out messages (HTTP-Redirect binding). Empty: none.",
+    )
     certificates: tuple[CertificateText, ...] = Field(
         min_length=1,
         max_length=10,
@@ -128,6 +134,11 @@ class SamlSignInSettings(BaseModel):
     @classmethod
     def _url_is_safe(cls, value: str) -> str:
         return _safe_url("sign-in", value)
+
+    @field_validator("slo_url")
+    @classmethod
+    def _sign_out_url_is_safe(cls, value: str) -> str:
+        return _safe_url("sign-out", value) if value else value
 
     @field_validator("metadata_url")
     @classmethod

@@ -27,6 +27,7 @@ from idp_connectors.saml.config import SamlConfig
 from idp_connectors.saml.decryption import decrypt_assertion
 from idp_connectors.saml.engine import verify_signatures
 from idp_connectors.saml.identity import to_identity
+from idp_connectors.saml.logout import SamlLogout
 from idp_connectors.saml.metadata_following import follow_metadata
 from idp_connectors.saml.names import assertion
 from idp_connectors.saml.opening import put_in_clear
@@ -160,6 +161,10 @@ class SamlConnector:
         """Return the sign-in for stored `config`; raises ConnectorError."""
         return SamlLogin(load_config(SamlConfig, config, secrets))
 
+    def upstream_logout(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> SamlLogout:
+        """Return the sign-out for stored `config`; raises ConnectorError."""
+        return SamlLogout(load_config(SamlConfig, config, secrets))
+
     def group_plan(self, config: Mapping[str, Any]) -> GroupPlan | None:
         """Return the tenant's second source of groups; None if they come with the assertion."""
         return read_plan(config, has_lookup=False)
@@ -183,11 +188,23 @@ class SamlConnector:
         return follow_metadata(load_config(SamlConfig, config, {}), document, now)
 
     def service_metadata(
-        self, config: Mapping[str, Any], *, entity_id: str, callback_url: str, keys: ServiceKeys
+        self,
+        config: Mapping[str, Any],
+        *,
+        entity_id: str,
+        callback_url: str,
+        keys: ServiceKeys,
+        sign_out_url: str = "",
     ) -> bytes:
         """Return the metadata that an administrator gives to the provider; raises ConnectorError."""
         settings = load_config(SamlConfig, config, {})
-        return build_service_metadata(settings, entity_id=entity_id, callback_url=callback_url, keys=keys)
+        return build_service_metadata(
+            settings,
+            entity_id=entity_id,
+            callback_url=callback_url,
+            sign_out_url=sign_out_url,
+            keys=keys,
+        )
 
 
 def service_keys(deps: Deps) -> ServiceKeys:

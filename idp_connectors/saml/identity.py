@@ -45,7 +45,7 @@ def to_identity(found: etree._Element, config: SamlConfig) -> VerifiedIdentity:
         acr=(context or "").strip(),
         session_index=statement.get("SessionIndex", "") if statement is not None else "",
         name_id=name_id or "",
-        private={"name_id_format": name_format},
+        private={"name_id_format": name_format, **_read_qualifiers(found)},
         raw_claims=texts,
     )
 
@@ -104,6 +104,13 @@ def _read_name_id(found: etree._Element) -> tuple[str | None, str]:
             field="NameID",
         )
     return names[0].text or "", names[0].get("Format", "")
+
+
+def _read_qualifiers(found: etree._Element) -> dict[str, str]:
+    """Return the NameID's qualifiers: a sign-out must name the person in exactly the same way."""
+    name = found.find(f"{assertion('Subject')}/{assertion('NameID')}")
+    qualifiers = {"name_qualifier": "NameQualifier", "sp_name_qualifier": "SPNameQualifier"}
+    return {kept: name.get(sent, "") for kept, sent in qualifiers.items()} if name is not None else {}
 
 
 def _subject(name_id: str | None, name_format: str, attributes: Attributes, config: SamlConfig) -> str:

@@ -58,6 +58,7 @@ def read_metadata(document: bytes, now: int) -> ProviderPreview:
         settings={
             "idp_entity_id": entity.get("entityID", ""),
             "sso_url": sso_url,
+            "slo_url": _address(provider, "SingleLogoutService"),
             "certificates": tuple(_pem(text) for text in texts),
         },
         facts=facts,

@@ -6,6 +6,7 @@ from idp_connectors.base import ServiceKey, ServiceKeys
 from idp_connectors.saml.config import SamlConfig
 from idp_connectors.saml.names import (
     BINDING_POST,
+    BINDING_REDIRECT,
     CONTENT_CIPHERS,
     KEY_TRANSPORTS,
     METADATA,
@@ -17,7 +18,7 @@ from idp_connectors.saml.names import (
 
 
 def build_service_metadata(
-    config: SamlConfig, *, entity_id: str, callback_url: str, keys: ServiceKeys
+    config: SamlConfig, *, entity_id: str, callback_url: str, keys: ServiceKeys, sign_out_url: str = ""
 ) -> bytes:
     """Return the metadata (Metadata 2.4.4): every published signing key, and what may encrypt for us.
 
@@ -41,6 +42,9 @@ def build_service_metadata(
     if config.encryption != "off":
         for key in keys.published_encryption:
             _add_key(service, "encryption", key)
+    if sign_out_url:
+        attributes = {"Binding": BINDING_REDIRECT, "Location": sign_out_url}
+        etree.SubElement(service, _md("SingleLogoutService"), attributes)
     etree.SubElement(service, _md("NameIDFormat")).text = NAMEID_PERSISTENT
     etree.SubElement(
         service,
