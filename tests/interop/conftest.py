@@ -1,14 +1,17 @@
 """Foreign identity providers, started for real on loopback, once per test process."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.builders.requirements import require, require_program
 from tests.interop.servers import node_op as node_op_server
 from tests.interop.servers import samba_ad as samba_ad_server
+from tests.interop.servers import samlp as samlp_server
 from tests.interop.servers import simplesamlphp as simplesamlphp_server
 from tests.interop.servers import slapd as slapd_server
+from tests.interop.servers.node_packages import install
 
 
 @pytest.fixture(scope="session")
@@ -24,16 +27,33 @@ def simplesamlphp_process(
 
 
 @pytest.fixture(scope="session")
+def node_packages() -> tuple[str, Path]:
+    """The program `node` and the directory where the locked npm packages are installed."""
+    npm = require_program("node-packages", "npm")
+    node = require_program("node-packages", "node")
+    place, reason = install(npm)
+    require("node-packages", place is not None, reason)
+    assert place is not None
+    return node, place
+
+
+@pytest.fixture(scope="session")
 def node_op_process(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, node_packages: tuple[str, Path]
 ) -> Iterator[node_op_server.NodeOpenIdProvider]:
     """node oidc-provider, running for the whole session."""
-    npm = require_program("node-oidc-provider", "npm")
-    node = require_program("node-oidc-provider", "node")
-    place, reason = node_op_server.install(npm)
-    require("node-oidc-provider", place is not None, reason)
-    assert place is not None
+    node, place = node_packages
     with node_op_server.start(tmp_path_factory.mktemp("node-op"), place, node) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def samlp_process(
+    tmp_path_factory: pytest.TempPathFactory, node_packages: tuple[str, Path]
+) -> Iterator[samlp_server.Samlp]:
+    """A SAML provider on samlp, running for the whole session."""
+    node, place = node_packages
+    with samlp_server.start(tmp_path_factory.mktemp("samlp"), place, node) as server:
         yield server
 
 
@@ -71,3 +91,10 @@ def node_op(node_op_process: node_op_server.NodeOpenIdProvider) -> node_op_serve
     """node oidc-provider with the people that it starts with (ada and bob)."""
     node_op_process.reset()
     return node_op_process
+
+
+@pytest.fixture
+def samlp(samlp_process: samlp_server.Samlp) -> samlp_server.Samlp:
+    """samlp with the people and options that it starts with (ada and bob)."""
+    samlp_process.reset()
+    return samlp_process

@@ -1,4 +1,4 @@
-"""Sign-in at software of other people: SimpleSAMLphp by SAML, node oidc-provider by OpenID Connect."""
+"""Sign-in at software of other people: SimpleSAMLphp and samlp by SAML, node oidc-provider by OIDC."""
 
 import time
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class PlainHttp:
         return found
 
 
-@pytest.fixture(params=["simplesamlphp", "node_op"])
+@pytest.fixture(params=["simplesamlphp", "samlp", "node_op"])
 def provider(request: pytest.FixtureRequest):
     """Each real provider, knowing our callback address."""
     server = request.getfixturevalue(request.param)
@@ -121,6 +121,32 @@ def test_a_wrong_password_ends_at_the_provider(provider):
 def test_simplesamlphp_signs_response_and_assertion_as_required(simplesamlphp):
     simplesamlphp.register(CALLBACK_URL, ENTITY_ID)
     assert sign_in(simplesamlphp, assertion_signed=True, response_signed=True).subject == "ada"
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"audience": "https://elsewhere.example"}, Code.AUDIENCE_MISMATCH),
+        ({"recipient": "https://elsewhere.example/acs"}, Code.RECIPIENT_MISMATCH),
+        ({"destination": "https://elsewhere.example/acs"}, Code.RECIPIENT_MISMATCH),
+        ({"issuer": "https://elsewhere.example"}, Code.ISSUER_MISMATCH),
+        ({"inResponseTo": "_another-request"}, Code.REQUEST_MISMATCH),
+        ({"lifetimeInSeconds": 3600}, Code.NOT_YET_VALID),
+        ({"signResponse": False}, Code.SIGNATURE_INVALID),
+        ({"signAssertion": False}, Code.SIGNATURE_INVALID),
+        ({"signatureAlgorithm": "rsa-sha1"}, Code.ALGORITHM_REFUSED),
+        ({"digestAlgorithm": "sha1"}, Code.ALGORITHM_REFUSED),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else str(value),
+)
+def test_samlp_set_up_wrongly_is_refused(samlp, options: dict[str, Any], code: Code):
+    """The twin is the same person with samlp's options as they should be."""
+    samlp.register(CALLBACK_URL, ENTITY_ID)
+    assert sign_in(samlp).subject == "ada"
+    samlp.set_options(**options)
+    with pytest.raises(ConnectorError) as caught:
+        sign_in(samlp)
+    assert caught.value.code == code, caught.value.detail
 
 
 def test_node_op_refuses_a_wrong_client_secret(node_op):

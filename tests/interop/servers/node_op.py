@@ -1,12 +1,7 @@
 """node oidc-provider, a certified OpenID provider of other people, with a few people of ours."""
 
 import contextlib
-import fcntl
-import hashlib
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +12,6 @@ from joserfc.jwk import RSAKey
 from tests.interop.servers.browser import Delivery, walk
 from tests.interop.servers.processes import free_port, running
 
-SOURCE = Path(__file__).parent.parent / "node"
-FILES = ("package.json", "package-lock.json", ".npmrc", "op.mjs")
-INSTALL_SECONDS = 300
 CLIENT_ID = "agent-sso-broker"
 CLIENT_SECRET = "interop+secret/with:odd%characters"
 PEOPLE: dict[str, dict[str, Any]] = {
@@ -101,38 +93,6 @@ class NodeOpenIdProvider:
         new = self.state_file.with_suffix(".new")
         new.write_text(json.dumps(self._state))
         new.replace(self.state_file)
-
-
-def install(npm: str) -> tuple[Path | None, str]:
-    """Return a directory with the locked packages installed, or None and why not.
-
-    The directory lies outside the working tree, is named by the lock's hash and is shared by later runs.
-    """
-    digest = hashlib.sha256(b"".join((SOURCE / name).read_bytes() for name in FILES)).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agent-sso-broker-tests"
-    place = cache / f"node-op-{digest}"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with (cache / f"node-op-{digest}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (place / "complete").exists():
-                shutil.rmtree(place, ignore_errors=True)
-                place.mkdir()
-                for name in FILES:
-                    shutil.copy(SOURCE / name, place / name)
-                subprocess.run(
-                    [npm, "ci"],
-                    cwd=place,
-                    check=True,
-                    timeout=INSTALL_SECONDS,
-                    capture_output=True,
-                )
-                (place / "complete").touch()
-    except subprocess.CalledProcessError as error:
-        return None, f"npm ci failed: {error.stderr.decode(errors='replace')[-500:]}"
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return None, f"npm ci failed: {error}"
-    return place, ""
 
 
 @contextlib.contextmanager
