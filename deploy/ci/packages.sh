@@ -32,14 +32,20 @@ needs ldapadd ldap-utils
 [ -e /usr/share/samba/setup/provision.ldif ] && command -v samba-tool >/dev/null \
     || missing+=(samba-ad-dc samba-ad-provision samba-dsdb-modules python3-samba)
 [ -d /usr/share/simplesamlphp ] || missing+=(simplesamlphp)
+needs java openjdk-17-jre-headless
+needs mvn maven
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
     || missing+=(python3 python3-venv)
 
 if [ ${#missing[@]} -eq 0 ]; then
-    echo "nothing is missing"
-    exit 0
+    echo "no package is missing"
+else
+    echo "installing: ${missing[*]}"
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
-echo "installing: ${missing[*]}"
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+
+# No package of Debian: it comes by its Maven name.
+keycloak=$("$(dirname "$0")/keycloak.sh")
+echo "Keycloak is in $keycloak"

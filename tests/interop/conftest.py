@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.requirements import require, require_program
+from tests.interop.servers import keycloak as keycloak_server
 from tests.interop.servers import node_op as node_op_server
 from tests.interop.servers import samba_ad as samba_ad_server
 from tests.interop.servers import samlp as samlp_server
@@ -77,6 +78,17 @@ def samba_ad_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[samba
         yield server
 
 
+@pytest.fixture(scope="session")
+def keycloak_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[keycloak_server.Keycloak]:
+    """Keycloak, running for the whole session."""
+    require_program("keycloak", "java")
+    place, reason = keycloak_server.find_place()
+    require("keycloak", place is not None, reason)
+    assert place is not None
+    with keycloak_server.start(tmp_path_factory.mktemp("keycloak"), place) as server:
+        yield server
+
+
 @pytest.fixture
 def simplesamlphp(
     simplesamlphp_process: simplesamlphp_server.SimpleSamlPhp,
@@ -91,6 +103,13 @@ def node_op(node_op_process: node_op_server.NodeOpenIdProvider) -> node_op_serve
     """node oidc-provider with the people that it starts with (ada and bob)."""
     node_op_process.reset()
     return node_op_process
+
+
+@pytest.fixture
+def keycloak(keycloak_process: keycloak_server.Keycloak) -> keycloak_server.Keycloak:
+    """Keycloak with the groups and keys that its realm starts with."""
+    keycloak_process.reset()
+    return keycloak_process
 
 
 @pytest.fixture

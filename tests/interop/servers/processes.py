@@ -29,6 +29,7 @@ def running(
     cwd: Path,
     extra_env: Mapping[str, str],
     address: str = "127.0.0.1",
+    start_seconds: int = START_SECONDS,
 ) -> Iterator[int]:
     """Run `command` until the block ends; enters when `port` answers. Gives the process id."""
     with log.open("wb") as output:
@@ -42,14 +43,14 @@ def running(
             start_new_session=True,
         )
     try:
-        _await_port(process, (address, port), log)
+        _await_port(process, (address, port), log, start_seconds)
         yield process.pid
     finally:
         _end(process)
 
 
-def _await_port(process: subprocess.Popen[bytes], place: tuple[str, int], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _await_port(process: subprocess.Popen[bytes], place: tuple[str, int], log: Path, seconds: int) -> None:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
