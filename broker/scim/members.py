@@ -11,10 +11,13 @@ from scim2_models import InvalidValueException, PatchOperation
 from scim2_models.path import CompareOperator, Comparison, FilterNode, LogicalExpr, LogicalOperator
 from sqlalchemy import Connection, delete, select
 
+from broker.audit.events import AuditEvent
+from broker.directory.models import ProvisionedPerson
 from broker.directory.provisioning import tell_groups
 from broker.kernel.upsert import dialect_insert
 from broker.scim.desk import ScimDesk
 from broker.scim.models import ScimGroup, ScimMember, ScimUser
+from broker.tokens.lost_roles import CAUSE, ending_lost_roles
 
 _SLICE = 500
 
@@ -209,7 +212,28 @@ def tell_groups_of(core: Connection, desk: ScimDesk, user_ids: Collection[str]) 
             user_id: [fact for row in rows for fact in _facts(row)]
             for user_id, rows in groups_of(core, desk.tenant.id, part).items()
         }
-        tell_groups(core, desk.tenant.id, desk.connection.id, told, desk.now)
+        with ending_lost_roles(core, desk.rt, desk.tenant.id, _users_of(core, desk, part), desk.now) as watch:
+            tell_groups(core, desk.tenant.id, desk.connection.id, told, desk.now)
+        for loss in watch.losses:
+            desk.write_down(
+                core,
+                AuditEvent.TOKEN_REVOKED,
+                target_id=loss.user_id,
+                subject_id=loss.user_id,
+                reason=CAUSE,
+                data={"roles": sorted(loss.roles), "token_count": loss.tokens},
+            )
+
+
+def _users_of(core: Connection, desk: ScimDesk, person_ids: Collection[str]) -> list[str]:
+    found = core.execute(
+        select(ProvisionedPerson.user_id).where(
+            ProvisionedPerson.tenant_id == desk.tenant.id,
+            ProvisionedPerson.id.in_(list(person_ids)),
+            ProvisionedPerson.user_id.is_not(None),
+        )
+    )
+    return [str(user_id) for (user_id,) in found]
 
 
 def _facts(row: Any) -> list[dict[str, str]]:

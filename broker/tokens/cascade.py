@@ -107,7 +107,7 @@ def end_grants_where(
     grants = connection.execute(
         update(GRANTS).where(mine, GRANTS.c.ended_at.is_(None)).values(ended_at=now, ended_by=cause)
     ).rowcount
-    tokens = _end_tokens(
+    tokens = end_tokens_where(
         connection, tenant_id, TOKENS.c.grant_id.in_(select(GRANTS.c.id).where(mine)), cause, now
     )
     return Ended(tokens=tokens, grants=grants)
@@ -127,7 +127,7 @@ def end_trees_through(
     )
     grants = select(TOKENS.c.grant_id).where(TOKENS.c.tenant_id == tenant_id, TOKENS.c[column] == value)
     condition = and_(TOKENS.c.grant_id.in_(grants.scalar_subquery()), through)
-    return Ended(tokens=_end_tokens(connection, tenant_id, condition, cause, now))
+    return Ended(tokens=end_tokens_where(connection, tenant_id, condition, cause, now))
 
 
 def end_sessions_where(
@@ -147,9 +147,10 @@ def end_sessions_of_user(connection: Connection, tenant_id: str, user_id: str, n
     return end_sessions_where(connection, tenant_id, SESSIONS.c.user_id == user_id, now).sessions
 
 
-def _end_tokens(
+def end_tokens_where(
     connection: Connection, tenant_id: str, condition: ColumnElement[bool], cause: str, now: int
 ) -> int:
+    """End a tenant's tokens on a condition over ``TOKENS``, and nothing below them; returns how many."""
     result = connection.execute(
         update(TOKENS)
         .where(TOKENS.c.tenant_id == tenant_id, condition, TOKENS.c.ended_at.is_(None))

@@ -35,6 +35,7 @@ def push(world: World, secret: str, path: str, body: object) -> None:
         urlopen(request, timeout=10).close()
 
 
+@pytest.mark.proof
 def test_a_provider_is_given_its_token(new_world: World, visitor: Visitor, gallery: Gallery) -> None:
     enter_administration(visitor, new_world)
     visitor.open(f"{new_world.tenant_url}/admin/connections")

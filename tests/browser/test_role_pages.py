@@ -35,6 +35,7 @@ def let_in(world: World) -> None:
     journey.browser.close()
 
 
+@pytest.mark.proof
 def test_groups_are_followed_by_clicks_and_a_rule_is_tried(
     new_world: World, visitor: Visitor, gallery: Gallery
 ) -> None:

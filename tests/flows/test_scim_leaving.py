@@ -5,8 +5,8 @@ import pytest
 from broker.agents.snapshot import load_agents
 from broker.tokens.models import BrowserSession
 from broker.tokens.switching_off import end_user
-from tests.builders.oauth import Scene
-from tests.builders.provisioning import Provider
+from tests.builders.oauth import Scene, claims_of
+from tests.builders.provisioning import GROUP, Provider
 from tests.builders.world import TICKETS
 
 VERIFIED = "idp_verified_domain"
@@ -115,3 +115,83 @@ def test_a_disabled_record_that_comes_first_switches_off_who_is_known(scene: Sce
     first, _ = tokens_of(scene)
     okta.user("maya", externalId="maya", active=False)
     assert scene.introspect(first) == {"active": False}
+
+
+# -- a group is left: what the role opened is shut, and the rest goes on ------------------------------------
+
+
+def leave(okta: Provider, way: str, group: str, maya: str) -> None:
+    """Maya is no longer in the group, in one of the ways in which providers say so."""
+    if way == "okta-remove":
+        done = okta.patch(f"Groups/{group}", {"op": "remove", "path": f'members[value eq "{maya}"]'})
+    elif way == "entra-remove":
+        done = okta.patch(f"Groups/{group}", {"op": "Remove", "path": "members", "value": [{"value": maya}]})
+    elif way == "put":
+        done = okta.call("PUT", f"Groups/{group}", {"schemas": [GROUP], "displayName": "support"})
+    elif way == "rename":
+        done = okta.patch(f"Groups/{group}", {"op": "replace", "path": "displayName", "value": "other"})
+    else:
+        done = okta.call("DELETE", f"Groups/{group}")
+    assert done.status in {200, 204}
+
+
+@pytest.mark.parametrize("way", ["okta-remove", "entra-remove", "put", "rename", "delete"])
+def test_leaving_a_group_ends_the_tokens_that_carry_its_role(scene: Scene, okta: Provider, way: str):
+    maya = okta.user("maya", externalId="maya").id
+    tom = okta.user("tom", externalId="tom").id
+    group = okta.group("support", maya, tom).id
+    first, second = tokens_of(scene)
+    own = scene.own_token("c")
+    assert claims_of(first)["roles"] == ["support.agent"]
+    assert scene.introspect(first)["active"]
+
+    leave(okta, way, group, maya)
+
+    # The same second: at introspection and at token exchange.
+    assert scene.introspect(first) == {"active": False}
+    assert scene.introspect(second) == {"active": False}
+    assert scene.exchange(second, "b").error == "invalid_grant"
+    assert scene.hand_over(first, "b").error == "invalid_grant"
+    assert scene.introspect(own)["active"], "an agent's own token is not Maya's"
+    (event,) = [one for one in okta.events("token.revoked") if one.reason == "role_lost"]
+    assert (event.subject_id, event.data["roles"]) == (scene.maya, ["support.agent"])
+    assert event.data["token_count"] >= 2
+    # The twin: she did not leave the company; what needs no role is given again.
+    assert okta.events("user.disabled") == []
+    anew = scene.person_token(scope="tickets:read tickets:write")
+    assert claims_of(anew)["scope"] == "tickets:read"
+    assert scene.introspect(anew)["active"]
+
+
+def test_a_role_that_another_group_still_gives_ends_nothing(scene: Scene, okta: Provider):
+    scene.world.mapping(scene.tenant, scene.okta, "helpers", "support.agent")
+    maya = okta.user("maya", externalId="maya").id
+    group = okta.group("support", maya).id
+    okta.group("helpers", maya)
+    first, _ = tokens_of(scene)
+    leave(okta, "okta-remove", group, maya)
+    assert scene.introspect(first)["active"]
+    assert okta.events("token.revoked") == []
+
+
+def test_joining_a_group_ends_nothing_and_another_persons_leaving_neither(scene: Scene, okta: Provider):
+    maya = okta.user("maya", externalId="maya").id
+    group = okta.group("support", maya).id
+    scene.world.user(scene.tenant, scene.okta, "tom")
+    tom = okta.user("tom", externalId="tom").id
+    first, second = tokens_of(scene)
+    okta.patch(f"Groups/{group}", {"op": "add", "path": "members", "value": [{"value": tom}]})
+    leave(okta, "okta-remove", group, tom)
+    assert scene.introspect(first)["active"]
+    assert scene.introspect(second)["active"]
+
+
+def test_a_refresh_after_leaving_a_group_gives_less(scene: Scene, okta: Provider):
+    maya = okta.user("maya", externalId="maya").id
+    group = okta.group("support", maya).id
+    issued = scene.redeem(scene.code("cli_a", "tickets:read tickets:write offline_access"), "cli_a")
+    refresh = issued.json["refresh_token"]
+    leave(okta, "okta-remove", group, maya)
+    assert scene.introspect(issued.token) == {"active": False}
+    again = scene.call("token", {"grant_type": "refresh_token", "refresh_token": refresh}, client="cli_a")
+    assert claims_of(again.token)["scope"] == "tickets:read"
