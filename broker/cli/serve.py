@@ -32,7 +32,7 @@ def serve() -> None:
       BROKER_PROFILE=development broker serve
       BROKER_PUBLIC_URL=https://sso.example.com BROKER_WORKERS=4 broker serve
     """
-    # Imports make objects that stay; looking for garbage among them is an eighth of a start.
+    # Until the application is there, as while commands are imported: `broker.wsgi` looks again.
     gc.disable()
     settings = load_settings()
     if settings.is_development:
