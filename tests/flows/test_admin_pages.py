@@ -9,6 +9,7 @@ from werkzeug.test import TestResponse
 
 from broker.admin.entry import ADMIN_SECONDS
 from broker.audit.models import AuditRecord
+from broker.directory.group_facts import AskAgain, store_groups, tell
 from broker.directory.models import GroupMapping, Role
 from tests.builders.office import Office, open_office, submit
 from tests.builders.site import Browser
@@ -179,6 +180,21 @@ def test_disabling_a_person_ends_sessions_and_tokens_and_enabling_lets_them_back
     office.world.clock.advance(1)
     assert scene.introspect(token) == {"active": False}
     assert office.person().get("/t/acme/me/agents").status_code == 200
+
+
+def test_groups_that_could_not_be_asked_for_are_shown_with_why_and_when_again(office: Office) -> None:
+    scene, admin = office.scene, office.admin()
+    page = f"{HOME}/people/{scene.maya}"
+    assert "The groups" not in admin.get(page).text
+    with office.rt.database.write(scene.tenant.id) as session:
+        again = AskAgain("maya", 3600)
+        told = tell([], "error", "graph", office.world.now, problem="Graph is <busy>.", again=again)
+        store_groups(session.connection(), scene.tenant.id, scene.okta.id, scene.maya, told)
+    shown = admin.get(page).text
+    assert "The groups could not be asked for." in shown
+    assert "Graph is &lt;busy&gt;." in shown
+    assert "Asked again" in shown
+    assert "group support (exact)" in shown, "what was known before still counts"
 
 
 def test_ending_sessions_leaves_the_agents_alone(office: Office) -> None:
