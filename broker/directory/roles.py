@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy import Connection, Table, bindparam, case, null, select
 
 from broker.directory.models import GroupMapping, GroupSnapshot, Role
 from broker.kernel.prepared import Prepared
@@ -25,7 +25,10 @@ _SELECT_GROUPS = Prepared(
         _GROUPS.c.state,
         _GROUPS.c.source,
         _GROUPS.c.fetched_at,
-        _GROUPS.c.complete_groups,
+        # What is complete needs no former answer, which may be long and would be read for nothing.
+        case((_GROUPS.c.state == "complete", null()), else_=_GROUPS.c.complete_groups).label(
+            "complete_groups"
+        ),
         _GROUPS.c.complete_at,
     )
     .where(_GROUPS.c.tenant_id == bindparam("tenant"), _GROUPS.c.user_id == bindparam("of_user"))
