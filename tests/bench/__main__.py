@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import machine, report
+from tests.bench import machine, report, saml
 from tests.bench.suite import WORKLOADS, open_bench
 
 
@@ -24,15 +24,22 @@ def main() -> int:
         folder = Path(name)
         url = options.database or f"sqlite:///{folder / 'broker.db'}"
         with open_bench(url, folder, workloads, (rounds + 1) * seconds) as bench:
-            bench.run(workloads, rounds, seconds, lambda line: print(line, file=sys.stderr, flush=True))
+            bench.run(workloads, rounds, seconds, _tell)
         result = report.as_dict(bench.figures, {**found, "database": url.partition(":")[0]})
-    print(report.table(result))
+        result["saml"] = saml.run_saml(folder, rounds, 5 if options.quick else 100, _tell)
+    print("\n".join((report.table(result), *saml.lines(result["saml"]))))
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
-    problems = report.faults(result) + ([] if options.quick else report.missed_gates(result))
+    problems = report.faults(result)
+    if not options.quick:
+        problems += report.missed_gates(result) + saml.missed(result["saml"])
     for problem in problems:
         print(f"FAIL: {problem}")
     return 1 if problems else 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _workloads(text: str) -> tuple[str, ...]:

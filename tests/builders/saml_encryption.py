@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import xmlsec
 from cryptography.hazmat.primitives import padding as block_padding
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
@@ -32,6 +33,7 @@ class Encryption:
     digest: str = ""
     mask: str = ""
     is_beside: bool = False
+    key: RSAPublicKey | None = None
 
     def __call__(self, root: etree._Element) -> None:
         """Put an EncryptedAssertion where the assertion is."""
@@ -58,7 +60,7 @@ class Encryption:
             etree.SubElement(method, f"{{{DS}}}DigestMethod", {"Algorithm": self.digest})
         if self.mask:
             etree.SubElement(method, f"{{{XENC11}}}MGF", {"Algorithm": self.mask})
-        public = service_key(self.key_name).private.public_key()
+        public = self.key or service_key(self.key_name).private.public_key()
         _add_value(wrapped, public.encrypt(content_key, self._padding()))
         return holder
 
