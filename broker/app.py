@@ -76,7 +76,16 @@ def import_models() -> None:
 
 
 def build_app(rt: Runtime, connectors: Mapping[str, Connector]) -> Flask:
-    """Return the application on a runtime whose database is ready."""
+    """Return the application on a runtime whose database is ready, with the short lane in front."""
+    app = build_pages(rt, connectors)
+    inner: Any = app.wsgi_app
+    lane: Any = fast_lane.wrap(inner, rt, partial(well_known, rt))
+    app.wsgi_app = lane  # type: ignore[method-assign]
+    return app
+
+
+def build_pages(rt: Runtime, connectors: Mapping[str, Connector] = CONNECTORS) -> Flask:
+    """Return what Flask answers, which is everything; `broker.wsgi` has the short lane in front already."""
     app = Flask(
         "broker",
         static_folder=str(STATIC_FOLDER),
@@ -100,12 +109,4 @@ def build_app(rt: Runtime, connectors: Mapping[str, Connector]) -> Flask:
         accept_foreign_posts(app, forms, blueprint)
     # Identity providers post assertions here; the flow's handle and the browser's cookie prove the rest.
     accept_foreign_posts_at(app, forms, "sign_in.acs")
-    put_lane_in_front(app, rt)
     return app
-
-
-def put_lane_in_front(app: Flask, rt: Runtime) -> None:
-    """Have protocol endpoints and well-known documents answered before Flask is asked."""
-    inner: Any = app.wsgi_app
-    lane: Any = fast_lane.wrap(inner, rt, partial(well_known, rt))
-    app.wsgi_app = lane  # type: ignore[method-assign]

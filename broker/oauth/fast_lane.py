@@ -14,7 +14,7 @@ from broker.kernel.runtime import Runtime
 from broker.oauth.endpoints import ENDPOINTS, answer
 from broker.oauth.params import MAX_BODY_BYTES
 from broker.web.callers import read_context
-from broker.web.headers import security_headers
+from broker.web.security_headers import security_headers
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
