@@ -19,6 +19,7 @@ Without this: one person in endless groups fills the database.
 RETRY_SECONDS = 300
 """A source that failed is asked again after this long."""
 
+_SCHEDULE = frozenset({"lookup_key", "refresh_at"})
 _MAX_GROUP_CHARS = 1_000
 _MAX_PROBLEM_CHARS = 300
 
@@ -106,6 +107,28 @@ def tell(
         lookup_key=again.key if again is not None and fits else None,
         refresh_at=again.at(state, now) if again is not None and fits else None,
     )
+
+
+def tell_again(
+    core: Connection, tenant_id: str, connection_id: str, user_id: str, told: ToldGroups, *, before: int
+) -> bool:
+    """Store an answer that nobody asked for, if the snapshot is older than ``before``; returns whether.
+
+    When the source is asked next stays as it was. Without the comparison: a walk through a directory that
+    took an hour would overwrite what the person's sign-in told meanwhile.
+    """
+    values = {name: value for name, value in told.columns().items() if name not in _SCHEDULE}
+    changed = core.execute(
+        update(GroupSnapshot)
+        .where(
+            GroupSnapshot.tenant_id == tenant_id,
+            GroupSnapshot.user_id == user_id,
+            GroupSnapshot.connection_id == connection_id,
+            GroupSnapshot.fetched_at < before,
+        )
+        .values(**values)
+    )
+    return changed.rowcount == 1
 
 
 def store_groups(

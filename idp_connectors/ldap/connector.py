@@ -30,6 +30,7 @@ from idp_connectors.ldap.people import (
     read_again,
 )
 from idp_connectors.ldap.traits import Traits
+from idp_connectors.ldap.walking import LdapWalk
 from idp_connectors.ldap.wire import SUCCESS, Deadline, Entry, OutOfTime, Session
 
 MAX_PASSWORD_CHARS = 1024
@@ -138,6 +139,10 @@ class LdapConnector:
     def group_lookup(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> LdapGroupLookup:
         """Return the group lookup for stored `config` and opened `secrets`; raises ConnectorError."""
         return LdapGroupLookup(self._directory(config, secrets))
+
+    def directory_walk(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> LdapWalk:
+        """Return the walk for stored `config` and opened `secrets`; raises ConnectorError."""
+        return LdapWalk(self._directory(config, secrets))
 
     def interactive(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> InteractiveLogin:
         """Refuse: a directory has no sign-in page to send a browser to; raises ConnectorError."""
