@@ -81,6 +81,14 @@ class Directory:
         finally:
             session.close()
 
+    def find_fault(self, url: str, deps: Deps, deadline: Deadline) -> ConnectorError | None:
+        """Return why no trusted connection to this server can be made, or None if one can."""
+        try:
+            Session(url, self._context, _require_dial(deps), deadline).close()
+        except ConnectorError as error:
+            return error
+        return None
+
     def close(self) -> None:
         """Close the idle sessions."""
         with self._guard:

@@ -58,6 +58,15 @@ def find_by_subject(
     return _only(_search(session, config, traits, filter_text, deadline), attribute)
 
 
+def find_some(
+    session: Session, config: LdapConfig, traits: Traits, deadline: Deadline, limit: int
+) -> tuple[Entry, ...]:
+    """Return a few of the people whom this connection is about; raises ConnectorError, OutOfTime."""
+    wanted = _attributes(config, traits)
+    found = session.search(config.base_dn, any_person(config, traits), wanted, deadline, size_limit=limit)
+    return found.entries
+
+
 def read_again(
     session: Session, config: LdapConfig, traits: Traits, entry: Entry, deadline: Deadline
 ) -> Entry | None:
