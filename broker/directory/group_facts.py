@@ -53,10 +53,15 @@ class ToldGroups:
     lookup_key: str | None = None
     refresh_at: int | None = None
 
-    def columns(self) -> dict[str, Any]:
-        """Return what a snapshot that exists is set to; a source that failed leaves the earlier answer.
+    @property
+    def is_failure(self) -> bool:
+        """Whether nothing was learned: who could not be asked says why, a message that was read does not."""
+        return self.state == "error" and self.problem != ""
 
-        Without this: an hour without the directory would read as if nobody were in any group.
+    def columns(self) -> dict[str, Any]:
+        """Return what a snapshot that exists is set to; who could not be asked leaves the answer before.
+
+        A list that came but could not be read is an answer: it counts as far as it can be read.
         """
         found: dict[str, Any] = {
             "state": self.state,
@@ -64,7 +69,8 @@ class ToldGroups:
             "lookup_key": self.lookup_key,
             "refresh_at": self.refresh_at,
         }
-        if self.state == "error":
+        # Without this: an hour without the directory would read as if nobody were in any group.
+        if self.is_failure:
             return found
         found |= {"groups": list(self.groups), "source": self.source, "fetched_at": self.fetched_at}
         if self.state == "complete":
@@ -177,7 +183,7 @@ def replace_groups(
     ):
         return None
     had = _names(before.groups)
-    has = had if told.state == "error" else _names(told.groups)
+    has = had if told.is_failure else _names(told.groups)
     return GroupChange(before.state, came=len(has - had), went=len(had - has))
 
 
