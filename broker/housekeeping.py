@@ -7,6 +7,7 @@ from sqlalchemy import Table
 
 from broker.approvals.models import Interaction
 from broker.audit.checkpointing import Checkpointer
+from broker.federation.directory_schedule import continue_due_syncs
 from broker.federation.group_refresh import refresh_groups
 from broker.federation.metadata_refresh import refresh_metadata
 from broker.federation.models import ConnectionTest, PasswordAttempts, SignInFlow
@@ -69,5 +70,6 @@ def housekeeping(rt: Runtime, connectors: Mapping[str, Connector]) -> tuple[Peri
         ),
         Periodic("groups", lambda: refresh_groups(rt, connectors), GROUPS_SECONDS),
         Periodic("metadata", lambda: refresh_metadata(rt, connectors), METADATA_SECONDS),
+        Periodic("directories", lambda: continue_due_syncs(rt, connectors), GROUPS_SECONDS),
         Periodic("checkpoint", lambda: {"checkpoints": checkpointer.run(rt.clock.now())}, CHECKPOINT_SECONDS),
     )

@@ -24,6 +24,14 @@ from idp_connectors.sign_out import (
     SignsOut,
     UpstreamLogout,
 )
+from idp_connectors.walk import (
+    DirectoryWalk,
+    ListedGroup,
+    ListedPerson,
+    Part,
+    PartTooLarge,
+    WalksDirectory,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -39,6 +47,7 @@ __all__ = [
     "ConnectorErrorCode",
     "Deps",
     "Dial",
+    "DirectoryWalk",
     "DiscoversProvider",
     "EmailVerifiedBy",
     "Finding",
@@ -52,10 +61,14 @@ __all__ = [
     "GroupsState",
     "HttpClient",
     "InteractiveLogin",
+    "ListedGroup",
+    "ListedPerson",
     "LoginRequest",
     "LooksUpGroups",
     "Mark",
     "MemoryCache",
+    "Part",
+    "PartTooLarge",
     "PasswordLogin",
     "PersonState",
     "PlansGroups",
@@ -73,6 +86,7 @@ __all__ = [
     "Spend",
     "UpstreamLogout",
     "VerifiedIdentity",
+    "WalksDirectory",
     "check_settings",
     "load_config",
     "secret_fields",

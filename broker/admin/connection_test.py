@@ -15,7 +15,7 @@ from broker.federation.connection_tests import (
 )
 from broker.federation.signing_in import Signing
 from broker.tenants.snapshot import ConnectionView
-from idp_connectors.base import ChecksItself, Connector, SignsInByPassword
+from idp_connectors.base import ChecksItself, Connector
 from idp_connectors.presets.preset import Preset
 
 
@@ -32,7 +32,7 @@ def start_test(
     connection = get_connection(desk, connection_id)
     connector = connectors.get(connection.kind)
     if connector is None or not _may_be_tried(connector):
-        raise bad_form("Only connections that send people to a provider and back can be tried here.")
+        raise bad_form("This kind of connection cannot be tried.")
     step = Signing(desk.rt, desk.tenant, connection, connector, connectors, desk.ctx)
     return begin_test(
         step, presets, actor=desk.who.actor, browser_secret=browser_secret, result_path=result_path
@@ -67,7 +67,7 @@ def test_context(desk: Desk, test_id: str, presets: Mapping[str, Preset]) -> dic
 
 
 def _may_be_tried(connector: Connector | None) -> bool:
-    return isinstance(connector, ChecksItself) and not isinstance(connector, SignsInByPassword)
+    return isinstance(connector, ChecksItself)
 
 
 def _words(connection: ConnectionView) -> dict[str, str]:

@@ -86,6 +86,11 @@ _WORDS: dict[AuditEvent, str] = {
     AuditEvent.SCIM_GROUP_CREATED: "Group provisioned",
     AuditEvent.SCIM_GROUP_CHANGED: "Provisioned group changed",
     AuditEvent.SCIM_GROUP_DELETED: "Provisioned group deleted",
+    AuditEvent.DIRECTORY_SYNC_STARTED: "Directory walk started",
+    AuditEvent.DIRECTORY_SYNC_HELD: "Directory walk waits for a decision",
+    AuditEvent.DIRECTORY_SYNC_CONFIRMED: "Directory walk confirmed",
+    AuditEvent.DIRECTORY_SYNC_CANCELLED: "Directory walk ended early",
+    AuditEvent.DIRECTORY_SYNC_FINISHED: "Directory walk finished",
     AuditEvent.AUDIT_CHECKPOINT: "Audit log signed",
 }
 
@@ -108,6 +113,7 @@ _BAD = frozenset(
 _CAUTION = frozenset(
     {
         AuditEvent.SIGN_IN_LOCKED,
+        AuditEvent.DIRECTORY_SYNC_HELD,
         AuditEvent.AGENT_SUSPENDED,
         AuditEvent.TENANT_SUSPENDED,
         AuditEvent.CHECK_WEAKENED,

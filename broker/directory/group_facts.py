@@ -19,6 +19,7 @@ Without this: one person in endless groups fills the database.
 RETRY_SECONDS = 300
 """A source that failed is asked again after this long."""
 
+_SCHEDULE = frozenset({"lookup_key", "refresh_at"})
 _MAX_GROUP_CHARS = 1_000
 _MAX_PROBLEM_CHARS = 300
 
@@ -52,10 +53,15 @@ class ToldGroups:
     lookup_key: str | None = None
     refresh_at: int | None = None
 
-    def columns(self) -> dict[str, Any]:
-        """Return what a snapshot that exists is set to; a source that failed leaves the earlier answer.
+    @property
+    def is_failure(self) -> bool:
+        """Whether nothing was learned: who could not be asked says why, a message that was read does not."""
+        return self.state == "error" and self.problem != ""
 
-        Without this: an hour without the directory would read as if nobody were in any group.
+    def columns(self) -> dict[str, Any]:
+        """Return what a snapshot that exists is set to; who could not be asked leaves the answer before.
+
+        A list that came but could not be read is an answer: it counts as far as it can be read.
         """
         found: dict[str, Any] = {
             "state": self.state,
@@ -63,7 +69,8 @@ class ToldGroups:
             "lookup_key": self.lookup_key,
             "refresh_at": self.refresh_at,
         }
-        if self.state == "error":
+        # Without this: an hour without the directory would read as if nobody were in any group.
+        if self.is_failure:
             return found
         found |= {"groups": list(self.groups), "source": self.source, "fetched_at": self.fetched_at}
         if self.state == "complete":
@@ -106,6 +113,28 @@ def tell(
         lookup_key=again.key if again is not None and fits else None,
         refresh_at=again.at(state, now) if again is not None and fits else None,
     )
+
+
+def tell_again(
+    core: Connection, tenant_id: str, connection_id: str, user_id: str, told: ToldGroups, *, before: int
+) -> bool:
+    """Store an answer that nobody asked for, if the snapshot is older than ``before``; returns whether.
+
+    When the source is asked next stays as it was. Without the comparison: a walk through a directory that
+    took an hour would overwrite what the person's sign-in told meanwhile.
+    """
+    values = {name: value for name, value in told.columns().items() if name not in _SCHEDULE}
+    changed = core.execute(
+        update(GroupSnapshot)
+        .where(
+            GroupSnapshot.tenant_id == tenant_id,
+            GroupSnapshot.user_id == user_id,
+            GroupSnapshot.connection_id == connection_id,
+            GroupSnapshot.fetched_at < before,
+        )
+        .values(**values)
+    )
+    return changed.rowcount == 1
 
 
 def store_groups(
@@ -154,7 +183,7 @@ def replace_groups(
     ):
         return None
     had = _names(before.groups)
-    has = had if told.state == "error" else _names(told.groups)
+    has = had if told.is_failure else _names(told.groups)
     return GroupChange(before.state, came=len(has - had), went=len(had - has))
 
 

@@ -188,6 +188,51 @@ _LOOKUP = CheckKind(
     console="API permissions",
 )
 
+_SERVERS = CheckKind(
+    name="address",
+    title="The directory's servers answer",
+    cause="No server of the connection answers, or it stands in a network that the broker must not call.",
+    fix="Compare host and port. In a private network, the operator names it in BROKER_DIRECTORY_HOSTS.",
+    console="Servers",
+)
+_BIND = CheckKind(
+    name="bind",
+    title="The directory takes the bind account",
+    codes=frozenset({Code.UPSTREAM_REFUSED, Code.UPSTREAM_UNREACHABLE}),
+    cause="Name or password of the bind account are wrong, or it is disabled, or may not sign in this way.",
+    fix="Try the account elsewhere, then write its full DN and its password here again.",
+    console="Bind account",
+)
+_DIRECTORY = CheckKind(
+    name="directory",
+    title="The server is a directory that we know",
+    cause="The server does not describe itself.",
+    fix="Let the bind account read the root entry (rootDSE).",
+    console="rootDSE",
+)
+_NESTING = CheckKind(
+    name="nesting",
+    title="Groups within groups can be followed",
+    cause="The way that is set is one that this server does not know; it would answer that nobody is in any.",
+    fix="Set another way to find groups, or leave it to the broker.",
+    console="How groups are found",
+)
+_PEOPLE = CheckKind(
+    name="people",
+    title="There are people, with an identifier that stays and a state",
+    codes=frozenset({Code.CLAIM_MISSING, Code.CLAIM_INVALID}),
+    cause="The search base or the filter leaves everybody out, or the bind account may not read enough.",
+    fix="Compare search base and user filter, and let the account read identifiers and account states.",
+    console="Search base",
+)
+_MEMBERS = CheckKind(
+    name="groups",
+    title="The groups of a person can be read",
+    cause="The bind account may not read groups, or there are more than is read.",
+    fix="Let the bind account read group membership, or set a group filter.",
+    console="Search base for groups",
+)
+
 KINDS: Mapping[str, tuple[CheckKind, ...]] = {
     "oidc": (
         *(_SETTINGS, _ADDRESS, _TLS, _METADATA, _KEYS, _REDIRECT, _CLIENT, _FORM, _OIDC_SIGNATURE, _ISSUER),
@@ -198,6 +243,8 @@ KINDS: Mapping[str, tuple[CheckKind, ...]] = {
         *(_SETTINGS, _CERTIFICATE, _ADDRESS, _TLS, _REDIRECT, _FORM, _CLIENT, _ISSUER, _RECIPIENT, _BELONGS),
         *(_TIME, _AUDIENCE, _SAML_SIGNATURE, _PERSON, _EMAIL, _GROUPS, _LOOKUP),
     ),
+    # A directory is looked at without a person: nobody types a password for a test.
+    "ldap": (_SETTINGS, _SERVERS, _TLS, _BIND, _DIRECTORY, _NESTING, _PEOPLE, _MEMBERS),
 }
 """The looks by kind of connection, each after those that it rests on."""
 

@@ -1,6 +1,18 @@
-"""Tables of sign-ins, of their tests, of keys and documents exchanged with providers, of tried passwords."""
+"""Tables of sign-ins and their tests, of keys and documents of providers, of passwords and walks."""
 
-from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from broker.kernel.database import Base, TenantScoped
@@ -95,3 +107,58 @@ class MetadataReading(TenantScoped, Base):
     valid_until: Mapped[int | None] = mapped_column(BigInteger)  # what the document says of itself
     problem: Mapped[str] = mapped_column(String(40), default="")  # why the last reading failed
     offered: Mapped[list[str]] = mapped_column(JSON, default=list)  # certificates that nobody vouched for
+
+
+class DirectorySync(TenantScoped, Base):
+    """The last walk through a connection's directory: how far it is, and what it waits for."""
+
+    __tablename__ = "directory_syncs"
+
+    tenant_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    connection_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    run: Mapped[int] = mapped_column(Integer)  # counts the walks of this connection
+    state: Mapped[str] = mapped_column(String(16))  # running | waiting | done | cancelled
+    phase: Mapped[str] = mapped_column(String(16))  # people | groups | leaving | memberships
+    parts: Mapped[list[Any]] = mapped_column(JSON)  # what is left of the phase
+    leaving: Mapped[int] = mapped_column(Integer, default=0)  # people whom the run switches off
+    known: Mapped[int] = mapped_column(Integer, default=0)  # people before the run
+    is_confirmed: Mapped[bool] = mapped_column(Boolean, default=False)
+    problem: Mapped[str] = mapped_column(String(300), default="")
+    started_at: Mapped[int] = mapped_column(BigInteger)
+    changed_at: Mapped[int] = mapped_column(BigInteger)
+    finished_at: Mapped[int | None] = mapped_column(BigInteger)
+    next_at: Mapped[int | None] = mapped_column(BigInteger)  # when the next step or walk is due
+
+    __table_args__ = (Index("ix_directory_syncs_next_at", "next_at"),)
+
+
+class DirectoryPerson(TenantScoped, Base):
+    """Somebody whom a walk found: whether they are still there, and whether we switched their user off."""
+
+    __tablename__ = "directory_people"
+
+    tenant_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    connection_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(500), primary_key=True)
+    entry_key: Mapped[bytes] = mapped_column(LargeBinary)  # what groups know them by
+    group_keys: Mapped[bytes] = mapped_column(LargeBinary)  # groups that do not list them, 16 bytes each
+    first_run: Mapped[int] = mapped_column(Integer)
+    run: Mapped[int] = mapped_column(Integer)  # the last that found them
+    is_told_active: Mapped[bool] = mapped_column(Boolean)
+    state: Mapped[str] = mapped_column(String(8))  # active | off, as carried out
+    switched_off: Mapped[bool] = mapped_column(Boolean, default=False)  # a walk disabled the user
+
+
+class DirectoryGroup(TenantScoped, Base):
+    """A group that a walk found, with the keys of its direct members."""
+
+    __tablename__ = "directory_groups"
+
+    tenant_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    connection_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    entry_key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    run: Mapped[int] = mapped_column(Integer)
+    facts: Mapped[list[dict[str, str]]] = mapped_column(JSON)
+    aliases: Mapped[bytes] = mapped_column(LargeBinary)  # 16 bytes each
+    members: Mapped[bytes] = mapped_column(LargeBinary)  # 16 bytes each
+    is_cut: Mapped[bool] = mapped_column(Boolean)

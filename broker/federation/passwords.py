@@ -8,6 +8,7 @@ from broker.audit.events import AuditEvent
 from broker.audit.log import record
 from broker.federation.attempts import Attempt, forget_attempts, give_back, take_attempt
 from broker.federation.deps import connector_deps
+from broker.federation.directory_leaving import let_back_in
 from broker.federation.signing_in import SignedInPerson, Signing, admit, record_refusal, refusal_of
 from broker.kernel.errors import Refusal
 from broker.tenants.connections import open_secrets
@@ -47,6 +48,7 @@ def sign_in(
     attempt = take_attempt(step.rt, step.tenant.id, step.connection.id, username, step.ctx.ip, now)
     try:
         identity = _verify(step, username, password)
+        let_back_in(step.rt, step.tenant.id, step.connection.id, identity.subject)
         signed_in = admit(step, identity, resume_url=resume_url, previous=previous)
     except ConnectorError as error:
         refusal = refusal_of(error)

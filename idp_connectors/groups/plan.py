@@ -35,6 +35,16 @@ class GroupPlanSettings(BaseModel):
         title="Kind of key",
         description="Whether the key is the person's stable identifier there, or their user name.",
     )
+    groups_limit: int = Field(
+        default=0,
+        ge=0,
+        le=2_000,
+        title="Longest list of groups",
+        description=(
+            "The number of groups after which the provider cuts the list without a word, 0 if it does not. A "
+            "list of this length counts as incomplete."
+        ),
+    )
     group_refresh_minutes: int = Field(
         default=60,
         ge=0,
@@ -51,6 +61,14 @@ class GroupPlanSettings(BaseModel):
         if 0 < value < 5:
             raise ValueError("groups are refreshed every 5 minutes at most")
         return value
+
+
+def may_be_cut(count: int, settings: GroupPlanSettings) -> bool:
+    """Return whether a list of `count` groups is as long as the provider ever sends.
+
+    Without this: the 75 groups that Google sends of a hundred would count as all.
+    """
+    return 0 < settings.groups_limit <= count
 
 
 def read_plan(config: Mapping[str, Any], *, has_lookup: bool) -> GroupPlan | None:

@@ -61,15 +61,17 @@ def refuse_person(detail: str) -> ConnectorError:
 
 
 def explain_service_bind(answer: BindAnswer, host: str) -> ConnectorError:
-    """Return the refusal for a bind account that the directory does not let in."""
+    """Return the refusal for a bind account that the directory does not let in.
+
+    It is a fault of the settings. Without this: people would be told to type their password again, and be
+    locked out for the bind account's.
+    """
     detail = f"{host}: bind account: {explain_bind(answer)}"
     if answer.code == INVALID_CREDENTIALS:
         public = "The directory does not accept the bind account. Check its name, password and state."
-        return ConnectorError(
-            ConnectorErrorCode.UPSTREAM_REFUSED, public, detail=detail, field="bind_password"
-        )
+        return ConnectorError(ConnectorErrorCode.CONFIG_INVALID, public, detail=detail, field="bind_password")
     if answer.code in (STRONGER_AUTH_REQUIRED, UNWILLING):
         public = "The directory does not let the bind account sign in this way."
-        return ConnectorError(ConnectorErrorCode.UPSTREAM_REFUSED, public, detail=detail, field="bind_dn")
+        return ConnectorError(ConnectorErrorCode.CONFIG_INVALID, public, detail=detail, field="bind_dn")
     public = "The directory did not take the bind account."
     return ConnectorError(ConnectorErrorCode.UPSTREAM_UNREACHABLE, public, detail=detail, field="urls")

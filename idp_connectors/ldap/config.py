@@ -116,6 +116,16 @@ class LdapConfig(BaseModel):
         title="Group identifier",
         description="Which immutable identifier of a group is told; `auto` is the SID where there is one.",
     )
+    sync_hours: int = Field(
+        default=0,
+        ge=0,
+        le=168,
+        title="Hours between walks",
+        description=(
+            "How often the whole directory is read, to switch off people who are gone and to bring groups up "
+            "to date. 0: only when somebody asks."
+        ),
+    )
     email_domains: tuple[Text, ...] = Field(
         default=(),
         title="E-mail domains",

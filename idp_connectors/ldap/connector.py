@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from idp_connectors.base import (
     Deps,
+    Finding,
     GroupAnswer,
     InteractiveLogin,
     PersonState,
     VerifiedIdentity,
+    check_settings,
     load_config,
 )
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
@@ -29,7 +31,9 @@ from idp_connectors.ldap.people import (
     is_username,
     read_again,
 )
+from idp_connectors.ldap.self_check import check_directory
 from idp_connectors.ldap.traits import Traits
+from idp_connectors.ldap.walking import LdapWalk
 from idp_connectors.ldap.wire import SUCCESS, Deadline, Entry, OutOfTime, Session
 
 MAX_PASSWORD_CHARS = 1024
@@ -138,6 +142,16 @@ class LdapConnector:
     def group_lookup(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> LdapGroupLookup:
         """Return the group lookup for stored `config` and opened `secrets`; raises ConnectorError."""
         return LdapGroupLookup(self._directory(config, secrets))
+
+    def directory_walk(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> LdapWalk:
+        """Return the walk for stored `config` and opened `secrets`; raises ConnectorError."""
+        return LdapWalk(self._directory(config, secrets))
+
+    def check_itself(
+        self, config: Mapping[str, Any], secrets: Mapping[str, str], deps: Deps
+    ) -> tuple[Finding, ...]:
+        """Return what servers, bind account, directory, people and groups look like now."""
+        return check_settings(LdapConfig, config, secrets, lambda checked: check_directory(checked, deps))
 
     def interactive(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> InteractiveLogin:
         """Refuse: a directory has no sign-in page to send a browser to; raises ConnectorError."""

@@ -62,6 +62,16 @@ class Directory:
             raise
         self._put_back(session)
 
+    @contextlib.contextmanager
+    def walking_session(self, deps: Deps, deadline: Deadline) -> Iterator[Session]:
+        """Lend a bound session that takes long answers, and close it afterwards; raises as `session`."""
+        session = self._open_bound(deps, deadline)
+        session.expect_long_answers()
+        try:
+            yield session
+        finally:
+            session.close()
+
     def try_password(self, dn: str, password: str, deps: Deps, deadline: Deadline) -> BindAnswer:
         """Return the directory's answer to a person's password, given on a connection of its own."""
         # Without this: a shared session would go on with that person's rights, for whoever comes next.
@@ -70,6 +80,14 @@ class Directory:
             return session.bind(dn, password, deadline)
         finally:
             session.close()
+
+    def find_fault(self, url: str, deps: Deps, deadline: Deadline) -> ConnectorError | None:
+        """Return why no trusted connection to this server can be made, or None if one can."""
+        try:
+            Session(url, self._context, _require_dial(deps), deadline).close()
+        except ConnectorError as error:
+            return error
+        return None
 
     def close(self) -> None:
         """Close the idle sessions."""

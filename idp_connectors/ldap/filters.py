@@ -39,6 +39,16 @@ def all_of(*filters: str) -> str:
     return f"(&{''.join(filters)})"
 
 
+def starts_with(attribute: str, prefix: str) -> str:
+    """Return the filter for entries whose `attribute` begins with `prefix`, or just has a value."""
+    return f"({attribute}={escape_value(prefix)}*)"
+
+
+def none_of(filters: Iterable[str]) -> str:
+    """Return the filter for entries that match not one of `filters`."""
+    return f"(!{any_of(filters)})"
+
+
 def is_filter(text: str) -> bool:
     """Return whether `text` is one whole filter."""
     try:

@@ -26,6 +26,8 @@ _ANY_GROUP = (
     "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup)"
     "(objectClass=groupOfMembers))"
 )
+GROUP_ATTRIBUTES = ("cn", "sAMAccountName", "objectSid", "objectGUID", "entryUUID", "nsUniqueId")
+"""What a group is named and identified by."""
 _SOURCES = {
     "token_groups": "ldap:tokenGroups",
     "in_chain": "ldap:in-chain",
@@ -56,13 +58,12 @@ class _Search:
 
     def groups(self, filter_text: str) -> tuple[Entry, ...]:
         """Return the groups within the group base that match."""
-        default = "(objectClass=group)" if self.traits.is_active_directory else _ANY_GROUP
         answer = search_all(
             self.session,
             self.traits,
             self.config.group_base,
-            all_of(self.config.group_filter or default, filter_text),
-            ("cn", "sAMAccountName", "objectSid", "objectGUID", "entryUUID", "nsUniqueId", "memberOf"),
+            all_of(any_group(self.config, self.traits), filter_text),
+            (*GROUP_ATTRIBUTES, "memberOf"),
             self.deadline,
             limit=MAX_GROUPS,
         )
@@ -92,7 +93,7 @@ def read_groups(
 
     Raises ConnectorError when the directory fails.
     """
-    mode = _mode(config, traits)
+    mode = group_mode(config, traits)
     search = _Search(session, config, traits, deadline)
     try:
         _WAYS[mode](search, person)
@@ -102,7 +103,13 @@ def read_groups(
     return MemberOf(tuple(_facts(search)), state, _SOURCES[mode])
 
 
-def _mode(config: LdapConfig, traits: Traits) -> GroupMode:
+def any_group(config: LdapConfig, traits: Traits) -> str:
+    """Return the filter for every group that counts."""
+    return config.group_filter or ("(objectClass=group)" if traits.is_active_directory else _ANY_GROUP)
+
+
+def group_mode(config: LdapConfig, traits: Traits) -> GroupMode:
+    """Return the way in which groups are found here; raises ConnectorError for one that does not work."""
     if config.group_mode == "auto":
         return "token_groups" if traits.is_active_directory else "member"
     # Without this: a server that does not know the rule answers that nobody is in any group, and means it.
@@ -198,16 +205,19 @@ def _primary_group(search: _Search, person: Entry) -> tuple[Entry, ...]:
 
 
 def _facts(search: _Search) -> Iterator[Group]:
-    """Yield every name of every group; no attribute of the person is ever one of them (L10)."""
-    name_attribute = "sAMAccountName" if search.traits.is_active_directory else "cn"
     for entry in search.found.values():
-        name = entry.text(name_attribute)
-        display = entry.text("cn") or name
-        identifier = _identifier(entry, search.config.group_id)
-        facts = (Group("dn", entry.dn, display), Group("name", name, display))
-        yield from (fact for fact in facts if fact.value and is_clean_text(fact.value))
-        if identifier:
-            yield Group("id", identifier, display)
+        yield from group_facts(entry, search.traits, search.config.group_id)
+
+
+def group_facts(entry: Entry, traits: Traits, wanted_id: str) -> Iterator[Group]:
+    """Yield every name of a group; no attribute of a person is ever one of them (L10)."""
+    name = entry.text("sAMAccountName" if traits.is_active_directory else "cn")
+    display = entry.text("cn") or name
+    identifier = _identifier(entry, wanted_id)
+    facts = (Group("dn", entry.dn, display), Group("name", name, display))
+    yield from (fact for fact in facts if fact.value and is_clean_text(fact.value))
+    if identifier:
+        yield Group("id", identifier, display)
 
 
 def _identifier(entry: Entry, wanted: str) -> str:

@@ -38,7 +38,7 @@ def name_filter(config: LdapConfig, traits: Traits, username: str) -> str:
         attribute = "uid"
         if traits.is_active_directory:
             attribute = "userPrincipalName" if "@" in username else "sAMAccountName"
-    return all_of(_people(config, traits), equals(attribute, username))
+    return all_of(any_person(config, traits), equals(attribute, username))
 
 
 def find_by_username(
@@ -54,15 +54,24 @@ def find_by_subject(
 ) -> Entry | None:
     """Return the person with that stable identifier; raises ConnectorError, ValueError if it is none."""
     attribute = subject_attribute(config, traits)
-    filter_text = all_of(_people(config, traits), equals(attribute, subject_value(attribute, subject)))
+    filter_text = all_of(any_person(config, traits), equals(attribute, subject_value(attribute, subject)))
     return _only(_search(session, config, traits, filter_text, deadline), attribute)
+
+
+def find_some(
+    session: Session, config: LdapConfig, traits: Traits, deadline: Deadline, limit: int
+) -> tuple[Entry, ...]:
+    """Return a few of the people whom this connection is about; raises ConnectorError, OutOfTime."""
+    wanted = _attributes(config, traits)
+    found = session.search(config.base_dn, any_person(config, traits), wanted, deadline, size_limit=limit)
+    return found.entries
 
 
 def read_again(
     session: Session, config: LdapConfig, traits: Traits, entry: Entry, deadline: Deadline
 ) -> Entry | None:
     """Return the same person as they are now; None if they are gone or no longer match."""
-    people = _people(config, traits)
+    people = any_person(config, traits)
     wanted = _attributes(config, traits)
     return _only(session.search(entry.dn, people, wanted, deadline, is_base_only=True), "dn")
 
@@ -104,7 +113,8 @@ def _claims(entry: Entry) -> Mapping[str, str]:
     return {name: text for name, text in found.items() if text and is_clean_text(text)}
 
 
-def _people(config: LdapConfig, traits: Traits) -> str:
+def any_person(config: LdapConfig, traits: Traits) -> str:
+    """Return the filter for everybody whom this connection is about."""
     return config.user_filter or (_AD_PERSON if traits.is_active_directory else _ANY_PERSON)
 
 

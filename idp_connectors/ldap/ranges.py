@@ -16,9 +16,11 @@ def values_so_far(entry: Entry, attribute: str) -> tuple[bytes, ...]:
 
 
 def read_all_values(
-    session: Session, entry: Entry, attribute: str, deadline: Deadline
+    session: Session, entry: Entry, attribute: str, deadline: Deadline, *, max_values: int = MAX_VALUES
 ) -> tuple[tuple[bytes, ...], bool]:
     """Return every value of `attribute`, fetching the portions that are missing, and whether that is all.
+
+    What is beyond `max_values` is left out.
 
     Raises ConnectorError if the portions do not follow each other, OutOfTime.
     """
@@ -26,7 +28,7 @@ def read_all_values(
     if portion is None:
         return entry.all(attribute), True
     values: list[bytes] = []
-    for _ in range(MAX_PORTIONS):
+    for _ in range(MAX_PORTIONS * max_values // MAX_VALUES):
         first, last, found = portion
         # Without this: a server that repeats or skips portions is asked forever, or lends foreign values.
         if first != len(values) or not found or (last is not None and last != first + len(found) - 1):
@@ -34,7 +36,7 @@ def read_all_values(
         values += found
         if last is None:
             return tuple(values), True
-        if len(values) >= MAX_VALUES:
+        if len(values) >= max_values:
             break
         wanted = f"{attribute};range={len(values)}-*"
         page = session.search(entry.dn, "(objectClass=*)", (wanted,), deadline, is_base_only=True)

@@ -25,6 +25,8 @@ from idp_connectors.ldap.names import is_within
 STEP_SECONDS = 5.0
 MAX_MESSAGE_BYTES = 1_048_576
 MAX_ANSWER_BYTES = 8 * MAX_MESSAGE_BYTES
+MAX_WALK_BYTES = 24 * MAX_MESSAGE_BYTES
+"""For sessions that read groups with all members: a hundred thousand names in a message are honest there."""
 
 START_TLS = "1.3.6.1.4.1.1466.20037"
 PAGED_RESULTS = "1.2.840.113556.1.4.319"
@@ -198,6 +200,10 @@ class Session:
         paged = (result.get("controls") or {}).get(PAGED_RESULTS)
         return Page(entries, bytes(paged["value"]["cookie"]) if paged else b"", code in _CUT)
 
+    def expect_long_answers(self) -> None:
+        """Take single messages, and answers, of up to `MAX_WALK_BYTES` from now on."""
+        self._wire.max_message_bytes = self._wire.max_answer_bytes = MAX_WALK_BYTES
+
     def is_quiet(self) -> bool:
         """Return whether the connection is still open and the server has nothing to say unasked."""
         found: socket.socket | None = self._connection.socket
@@ -240,13 +246,15 @@ class _BoundedStrategy(SafeSyncStrategy):  # type: ignore[misc]
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._unread = bytearray()
+        self.max_message_bytes = MAX_MESSAGE_BYTES
+        self.max_answer_bytes = MAX_ANSWER_BYTES
         self._ends = 0.0
         self._bytes_left = 0
 
     def begin(self, ends: float) -> None:
         """Start an exchange that ends at `ends` (monotonic seconds)."""
         self._ends = ends
-        self._bytes_left = MAX_ANSWER_BYTES
+        self._bytes_left = self.max_answer_bytes
         if self.connection.socket is not None:
             self.connection.socket.settimeout(self.remaining())
 
@@ -295,7 +303,7 @@ class _BoundedStrategy(SafeSyncStrategy):  # type: ignore[misc]
             announced = int.from_bytes(self._unread[2:header], "big")
         size = header + announced
         # Without this: a few bytes announce gigabytes, and the broker collects them (L12).
-        if size > MAX_MESSAGE_BYTES:
+        if size > self.max_message_bytes:
             raise ValueError("a message is larger than any honest one")
         self._bytes_left -= size
         if self._bytes_left < 0:

@@ -5,6 +5,7 @@ from typing import Any
 
 from idp_connectors.base import Group, GroupsState, VerifiedIdentity
 from idp_connectors.claim_mapping import pick
+from idp_connectors.groups.plan import may_be_cut
 from idp_connectors.identity_rules import email_verified_by, is_clean_text, require_subject
 from idp_connectors.oidc.config import OidcConfig
 from idp_connectors.oidc.issuer_rule import TENANT_MARK
@@ -64,7 +65,8 @@ def read_groups(claims: Mapping[str, Any], config: OidcConfig) -> tuple[tuple[Gr
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         return (), "error"
     usable = list(dict.fromkeys(value for value in values if value and is_clean_text(value)))
-    state: GroupsState = "truncated" if len(usable) > MAX_GROUPS else "complete"
+    is_cut = len(usable) > MAX_GROUPS or may_be_cut(len(values), config)
+    state: GroupsState = "truncated" if is_cut else "complete"
     return tuple(Group(config.group_kind, value) for value in usable[:MAX_GROUPS]), state
 
 

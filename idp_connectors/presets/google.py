@@ -155,6 +155,7 @@ _SAML = Side(
         "subject": "nameid-any-format",
         "groups_attribute": "groups",
         "group_kind": "name",
+        "groups_limit": 75,
         "assertion_signed": True,
         "response_signed": False,
     },
@@ -162,7 +163,10 @@ _SAML = Side(
     groups=GroupStrategy(
         kind="name",
         limit=75,
-        advice="At most 75 groups that you pick are sent, by name; a renamed group must be picked again.",
+        advice=(
+            "At most 75 groups that you pick are sent, by name, so that 75 count as incomplete. A renamed "
+            "group must be picked again."
+        ),
         console="SAML attribute mapping > Group membership",
     ),
     subject_why=(

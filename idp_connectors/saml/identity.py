@@ -5,6 +5,7 @@ from lxml import etree
 from idp_connectors.base import Group, GroupsState, VerifiedIdentity
 from idp_connectors.claim_mapping import pick
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.groups.plan import may_be_cut
 from idp_connectors.identity_rules import email_verified_by, is_clean_text, require_subject
 from idp_connectors.saml.config import SamlConfig
 from idp_connectors.saml.names import NAMEID_PERSISTENT, NAMEID_TRANSIENT, assertion
@@ -85,7 +86,7 @@ def read_groups(attributes: Attributes, config: SamlConfig) -> tuple[tuple[Group
     state: GroupsState = "complete"
     if any(value is None or not is_clean_text(value) for value in values):
         state = "error"
-    elif len(usable) > MAX_GROUPS:
+    elif len(usable) > MAX_GROUPS or may_be_cut(len(values), config):
         state = "truncated"
     return tuple(Group(config.group_kind, value) for value in usable[:MAX_GROUPS]), state
 

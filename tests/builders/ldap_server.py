@@ -20,6 +20,7 @@ from tests.builders.tls_certificates import Authority, Issued
 HOST = "dc1.corp.example"
 TLS_HANDSHAKE = b"\x16"
 IN_CHAIN = "1.2.840.113556.1.4.1941"
+BITWISE_AND = "1.2.840.113556.1.4.803"
 SUCCESS, PROTOCOL_ERROR, SIZE_LIMIT, REFERRAL, NO_SUCH_OBJECT, INVALID_CREDENTIALS = 0, 2, 4, 10, 32, 49
 BIND, UNBIND, SEARCH, EXTENDED = 0x60, 0x42, 0x63, 0x77
 BIND_ANSWER, ENTRY, DONE, REFERENCE, EXTENDED_ANSWER = 0x61, 0x64, 0x65, 0x73, 0x78
@@ -198,8 +199,16 @@ class LdapServer:
                 return not self._matches(parts[0], dn, entry, reached)
             case 0x87:
                 return wanted.text.lower() == "objectclass" or bool(values_of(entry, wanted.text))
+            case 0xA4:
+                begin = parts[1].parts[0].text.lower()
+                return any(
+                    value.decode().lower().startswith(begin) for value in values_of(entry, parts[0].text)
+                )
             case 0xA9:
-                named = {part.tag: part.text for part in parts if part.tag in (0x81, 0x83)}
+                named = {part.tag: part.text for part in parts if part.tag in (0x81, 0x82, 0x83)}
+                if named[0x81] == BITWISE_AND:
+                    wanted_bits = int(named[0x83])
+                    return any(int(value) & wanted_bits for value in values_of(entry, named[0x82]))
                 is_known = self.tree.knows_in_chain and named[0x81] == IN_CHAIN
                 if is_known and named[0x83] not in reached:
                     reached[named[0x83]] = self.tree.parents(named[0x83])

@@ -125,7 +125,7 @@ def add_group(tree: Tree, name: str, *members: str, **attributes: Any) -> str:
         sAMAccountName=name,
         entryUUID=f"00000000-0000-4000-9000-{number:012d}",
         member=list(members),
-        **attributes,
+        **{"groupType": -2147483646, **attributes},
     )
 
 

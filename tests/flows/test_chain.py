@@ -30,7 +30,8 @@ def test_a_token_says_how_complete_the_groups_were_who_told_them_and_when(scene:
     first = scene.person_token()
     assert claims_of(first)["dlg"]["groups"] == {"state": "complete", "source": "token", "at": told_at}
     scene.world.clock.advance(60)
-    scene.world.user(scene.tenant, scene.okta, "maya", groups=["other"], groups_state="error")
+    failed = {"groups_state": "error", "groups_problem": "The directory is away."}
+    scene.world.user(scene.tenant, scene.okta, "maya", groups=["other"], **failed)
     second = scene.hand_over(first, "b").token
     told = claims_of(second)
     assert told["dlg"]["groups"] == {"state": "error", "source": "token", "at": told_at}

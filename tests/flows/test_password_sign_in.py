@@ -8,10 +8,14 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import select
 
+from broker.audit.log import ActorRef
 from broker.directory.models import GroupSnapshot, IdentityLink
+from broker.federation.connection_tests import begin_test, find_test
+from broker.federation.signing_in import open_signing
+from idp_connectors.registry import CONNECTORS
 from tests.builders.consent_flow import answer, answer_of, asking
 from tests.builders.corp_directory import SIGN_IN, CorpSite, open_corp
-from tests.builders.ldap_trees import BASE, add_group
+from tests.builders.ldap_trees import BASE, READER, add_group
 from tests.builders.oauth import REDIRECT_URI, VERIFIER, claims_of
 from tests.builders.site import form_token, refreshed_to
 from tests.builders.world import SECRET
@@ -96,3 +100,22 @@ def test_a_second_sign_in_ends_the_first_session(site: CorpSite) -> None:
     (second,) = site.live_sessions()
     assert second.user_id != first.user_id
     assert second.amr == ["pwd"]
+
+
+def test_an_administrator_tries_the_connection_without_a_persons_password(site: CorpSite) -> None:
+    ctx = site.world.ctx
+    step = open_signing(site.rt, CONNECTORS, site.tenant, "corp", ctx)
+    actor = ActorRef("admin", "a")
+    given = {"actor": actor, "browser_secret": "b" * 43, "result_path": lambda test: f"/t/acme/{test}"}
+    good = begin_test(step, {}, **given)
+    assert good.address == ""
+    report = find_test(site.rt, site.acme.id, good.id, site.world.now)
+    assert report is not None
+    assert (report.state, len(report.rows)) == ("passed", 8)
+    site.server.tree.passwords[READER] = "changed"
+    bad = find_test(site.rt, site.acme.id, begin_test(step, {}, **given).id, site.world.now)
+    assert bad is not None
+    failed = {row.name: row for row in bad.rows if row.state == "failed"}
+    assert list(failed) == ["bind"]
+    assert "bind account" in failed["bind"].cause
+    assert failed["bind"].console == "Bind account"

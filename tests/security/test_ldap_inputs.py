@@ -148,7 +148,7 @@ def test_l04_nothing_is_ever_searched_without_a_password(server: LdapServer):
     assert server.binds[0] == (f"cn=reader,{BASE}", READER_PASSWORD)
     server.tree.passwords[f"cn=reader,{BASE}"] = "changed"
     refused = refusal(server, "ada", "ada-password")
-    assert (refused.code, refused.field) == (Code.UPSTREAM_REFUSED, "bind_password")
+    assert (refused.code, refused.field) == (Code.CONFIG_INVALID, "bind_password")
 
 
 def test_l09_a_name_that_two_accounts_share_signs_in_neither(server: LdapServer):

@@ -60,7 +60,7 @@ def test_roles_follow_from_groups_and_change_with_them(world: World, acme: Acme)
     assert acme.roles(maya).fetched_at == NOW + 60
 
 
-@pytest.mark.parametrize("state", ["truncated", "overage", "absent"])
+@pytest.mark.parametrize("state", ["truncated", "overage", "absent", "error"])
 def test_incomplete_groups_grant_nothing_new(world: World, acme: Acme, state: str):
     newcomer = world.user(acme.tenant, acme.okta, "nick", groups=["Support"], groups_state=state)
     assert acme.roles(newcomer).roles == frozenset()
@@ -100,7 +100,14 @@ def test_a_source_that_failed_grants_nothing_new_and_leaves_the_answer_before(wo
 def test_who_is_in_no_group_any_more_keeps_nothing_while_the_source_fails(world: World, acme: Acme):
     maya = world.user(acme.tenant, acme.okta, groups=["Support"])
     world.user(acme.tenant, acme.okta, groups=[], groups_state="absent")
-    world.user(acme.tenant, acme.okta, groups=[], groups_state="error")
+    world.user(acme.tenant, acme.okta, groups=[], groups_state="error", groups_problem="Graph answered 500.")
+    assert acme.roles(maya).roles == frozenset()
+
+
+def test_a_list_that_cannot_be_read_is_an_answer(world: World, acme: Acme):
+    # Without this: whoever joins a group with an unreadable name keeps the roles of those that they left.
+    maya = world.user(acme.tenant, acme.okta, groups=["Support"])
+    world.user(acme.tenant, acme.okta, groups=["IT-Ops"], groups_state="error")
     assert acme.roles(maya).roles == frozenset()
 
 

@@ -44,9 +44,9 @@ def test_elsewhere_the_result_is_the_reason():
 @pytest.mark.parametrize(
     ("result", "code", "field"),
     [
-        (49, Code.UPSTREAM_REFUSED, "bind_password"),
-        (8, Code.UPSTREAM_REFUSED, "bind_dn"),
-        (53, Code.UPSTREAM_REFUSED, "bind_dn"),
+        (49, Code.CONFIG_INVALID, "bind_password"),
+        (8, Code.CONFIG_INVALID, "bind_dn"),
+        (53, Code.CONFIG_INVALID, "bind_dn"),
         (51, Code.UPSTREAM_UNREACHABLE, "urls"),
     ],
 )

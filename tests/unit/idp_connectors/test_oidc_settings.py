@@ -122,6 +122,14 @@ def test_more_groups_than_the_limit_are_truncated():
     assert (len(groups), state) == (MAX_GROUPS, "truncated")
 
 
+def test_a_list_as_long_as_the_provider_ever_sends_is_not_known_to_be_all():
+    states = [
+        read_groups({"groups": [str(number) for number in range(count)]}, config(groups_limit=3))[1]
+        for count in (2, 3)
+    ]
+    assert states == ["complete", "truncated"]
+
+
 def test_without_a_groups_claim_configured_none_are_read():
     assert read_groups({"": ["a"], "groups": ["a"]}, config(groups_claim="")) == ((), "absent")
 

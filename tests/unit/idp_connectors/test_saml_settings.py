@@ -179,6 +179,13 @@ def test_more_groups_than_the_limit_are_truncated():
     assert (len(identity.groups), identity.groups_state) == (MAX_GROUPS, "truncated")
 
 
+@pytest.mark.parametrize(("count", "state"), [(74, "complete"), (75, "truncated"), (76, "truncated")])
+def test_a_list_as_long_as_the_provider_ever_sends_is_not_known_to_be_all(count: int, state: str):
+    names = {"groups": [str(number) for number in range(count)]}
+    assert sign_in(names, groups_limit=75).groups_state == state
+    assert sign_in(names).groups_state == "complete"
+
+
 def test_a_group_that_is_not_plain_text_makes_the_list_unreliable():
     idp = SamlIdentityProvider()
 
