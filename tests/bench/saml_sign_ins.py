@@ -36,7 +36,8 @@ class SignIns:
         browser, form = self._forms.pop()
         step = self._step()
         handle = signing_in.keep_posted_answer(step, form)
-        signing_in.complete(step, handle=handle, query={}, browser_secret=browser, previous=None)
+        flow = signing_in.take(step, handle, browser)
+        signing_in.complete(step, flow, query={}, previous=None)
 
     def _step(self) -> signing_in.Signing:
         return signing_in.open_signing(
