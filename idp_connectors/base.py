@@ -24,6 +24,7 @@ from idp_connectors.sign_out import (
     SignsOut,
     UpstreamLogout,
 )
+from idp_connectors.step_up import AskedProof
 from idp_connectors.walk import (
     DirectoryWalk,
     ListedGroup,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import httpx2
 
 __all__ = [
+    "AskedProof",
     "Begun",
     "Cache",
     "Callback",
@@ -163,6 +165,7 @@ class LoginRequest:
     entity_id: str
     flow_id: str
     login_hint: str = ""
+    proof: AskedProof | None = None
 
 
 @dataclass(frozen=True, slots=True)

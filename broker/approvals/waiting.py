@@ -5,6 +5,7 @@ from broker.approvals.interactions import load_interaction, release_session
 from broker.kernel.errors import Refusal
 from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import TenantSnapshot
+from idp_connectors.base import AskedProof
 
 
 class WaitingInteractions:
@@ -21,6 +22,21 @@ class WaitingInteractions:
         client = agents.client(waiting.client_id)
         agent = agents.agent_of(client) if client else None
         return agent.name if agent else client.name if client else ""
+
+    def wanted_proof(
+        self, rt: Runtime, tenant: TenantSnapshot, handle: str, secret: str | None
+    ) -> AskedProof:
+        """Return what the request that waits in this browser wants its sign-in to prove."""
+        with rt.database.read(tenant.id) as session:
+            try:
+                asked = load_interaction(session, tenant.id, handle, secret, rt.clock.now()).request
+            except Refusal:
+                return AskedProof()
+        return AskedProof(
+            login="login" in asked.get("prompts", ()),
+            max_age=asked.get("max_age"),
+            acr_values=tuple(asked.get("acr_values", ())),
+        )
 
     def release(
         self, rt: Runtime, tenant: TenantSnapshot, handle: str, secret: str | None, session_id: str

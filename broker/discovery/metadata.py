@@ -44,6 +44,7 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [signing_key(rt, tenant.id, "id").algorithm],
         "claims_supported": ["sub", "name", "email", "email_verified", "auth_time", "acr", "amr", "sid"],
+        **_acr_values(tenant),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
@@ -56,3 +57,10 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
         "entity_profiles_supported": {"subject": ["user", "ai_agent"], "actor": ["ai_agent"]},
         "agent_broker_configuration": f"{issuer}/.well-known/{AGENT_DOCUMENT}",
     }
+
+
+def _acr_values(tenant: TenantSnapshot) -> dict[str, list[str]]:
+    """Return what the active connections can be asked to prove (RFC 9470 §4); nothing where none can."""
+    active = [one.config for one in tenant.connections.values() if one.is_active]
+    values = sorted({str(value) for config in active for value in config.get("step_up_values", ())})
+    return {"acr_values_supported": values} if values else {}

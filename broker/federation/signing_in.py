@@ -23,6 +23,7 @@ from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens.sessions import BrowserSessionView, end_session, start_session
 from broker.tokens.upstream_sessions import UpstreamName
 from idp_connectors.base import (
+    AskedProof,
     Cache,
     Callback,
     ChecksItself,
@@ -123,16 +124,38 @@ def open_signing(
     return Signing(rt, tenant, connection, connector, connectors, ctx)
 
 
-def begin(step: Signing, *, browser_secret: str, resume_url: str, login_hint: str = "") -> str:
-    """Start a sign-in for one browser and return the provider's address; raises ``Refusal``."""
+def begin(
+    step: Signing,
+    *,
+    browser_secret: str,
+    resume_url: str,
+    login_hint: str = "",
+    proof: AskedProof | None = None,
+) -> str:
+    """Start a sign-in for one browser and return the provider's address; raises ``Refusal``.
+
+    The provider is asked for ``proof``; whether its answer proves it, whoever wanted it judges.
+    """
     try:
-        return send_out(step, browser_secret=browser_secret, resume_url=resume_url, login_hint=login_hint)
+        return send_out(
+            step,
+            browser_secret=browser_secret,
+            resume_url=resume_url,
+            login_hint=login_hint,
+            proof=proof,
+        )
     except ConnectorError as error:
         raise refusal_of(error) from error
 
 
 def send_out(
-    step: Signing, *, browser_secret: str, resume_url: str, login_hint: str = "", test_id: str = ""
+    step: Signing,
+    *,
+    browser_secret: str,
+    resume_url: str,
+    login_hint: str = "",
+    test_id: str = "",
+    proof: AskedProof | None = None,
 ) -> str:
     """Start a sign-in, or the one of a connection test, and return the provider's address.
 
@@ -146,6 +169,7 @@ def send_out(
         entity_id=addresses.entity_id,
         flow_id=handle,
         login_hint=login_hint,
+        proof=proof,
     )
     begun = _login(step).begin(request, deps_of(step))
     with step.rt.database.write(step.tenant.id) as session:

@@ -56,6 +56,8 @@ class ErrorCode(StrEnum):
     """Request objects are not offered."""
     REQUEST_URI_NOT_SUPPORTED = "request_uri_not_supported"
     """``request_uri`` is not offered."""
+    UNMET_AUTHENTICATION_REQUIREMENTS = "unmet_authentication_requirements"
+    """The identity provider did not prove the sign-in that was asked for."""
     SERVER_ERROR = "server_error"
     """Something failed here; nothing was issued."""
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"

@@ -18,6 +18,8 @@ from broker.tenants.snapshot import TenantSnapshot
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 MAX_RESOURCES = 10
+MAX_ACR_VALUES = 10
+MAX_ACR_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class AuthorizationRequest:
     nonce: str
     prompts: list[str]
     max_age: int | None
+    acr_values: list[str]
     login_hint: str
     asked_at: int
 
@@ -111,6 +114,7 @@ def read_request(
         nonce=params.get("nonce")[:500],
         prompts=sorted(prompts),
         max_age=_read_max_age(params),
+        acr_values=_read_acr_values(params),
         login_hint=params.get("login_hint")[:320],
         asked_at=now,
     )
@@ -162,6 +166,13 @@ def _read_max_age(params: Params) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise Refusal(ErrorCode.INVALID_REQUEST, "max_age is not a number of seconds.", reason="max_age")
     return int(text)
+
+
+def _read_acr_values(params: Params) -> list[str]:
+    values = list(dict.fromkeys(params.get("acr_values").split()))
+    if len(values) > MAX_ACR_VALUES or any(len(value) > MAX_ACR_CHARS for value in values):
+        raise Refusal(ErrorCode.INVALID_REQUEST, "acr_values is too long.", reason="acr_values")
+    return values
 
 
 def _shown(public: str, reason: str, whose_move: WhoseMove = WhoseMove.DEVELOPER) -> Refusal:

@@ -25,6 +25,7 @@ from broker.oauth.authorization_request import AuthorizationRequest, read_asker,
 from broker.oauth.params import Params
 from broker.oauth.preview import preview
 from broker.oauth.redirect_uris import response_url
+from broker.oauth.step_up import needs_sign_in, remember_sign_in
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens.codes import issue_code
 from broker.tokens.grants import open_grant
@@ -98,9 +99,12 @@ def _step(
     if view.state == "denied":
         raise Refusal(ErrorCode.ACCESS_DENIED, "The person said no.", reason="consent_denied")
     person = visit.session
-    if person is None or person.user_id is None or _is_too_old(person, request):
+    if person is None or person.user_id is None or needs_sign_in(person, view, request):
         if "none" in request.prompts:
             raise Refusal(ErrorCode.LOGIN_REQUIRED, "The person is not signed in.")
+        if view.state == "pending":
+            kept = remember_sign_in(view.request, person)
+            interactions.keep_request(session, visit.tenant.id, handle, kept, visit.ctx.now)
         return _page(visit, "sign-in", resume=handle)
     interactions.bind_session(session, visit.tenant.id, handle, person.id, visit.ctx.now)
     agents = load_agents(visit.rt, visit.tenant.id)
@@ -118,13 +122,6 @@ def _step(
     code = _issue(visit, session, request, person, agents, consent, shown["granted"])
     answer = {"code": code, "state": request.state, "iss": visit.tenant.issuer}
     return Onward(response_url(request.redirect_uri, answer), is_answer=True)
-
-
-def _is_too_old(person: BrowserSessionView, request: AuthorizationRequest) -> bool:
-    """Say whether the person must prove again who they are (OpenID Connect Core §3.1.2.1)."""
-    if {"login", "select_account"} & set(request.prompts) and person.created_at < request.asked_at:
-        return True
-    return request.max_age is not None and person.auth_time + request.max_age < request.asked_at
 
 
 def _consent(
@@ -179,7 +176,7 @@ def _issue(
         consent_id=consent.id,
         resources=request.resources,
         scopes=scopes,
-        auth_time=person.auth_time,
+        auth_time=person.proven_at,
         acr=person.acr,
         amr=person.amr,
         now=now,

@@ -43,6 +43,7 @@ class BrowserSession(TenantScoped, Base):
     auth_time: Mapped[int] = mapped_column(BigInteger)
     acr: Mapped[str] = mapped_column(String(200), default="")
     amr: Mapped[list[str]] = mapped_column(JSON, default=list)
+    proven_at: Mapped[int | None] = mapped_column(BigInteger)  # auth_time, if the IdP told one
     sealed_upstream: Mapped[bytes | None] = mapped_column(LargeBinary)  # what sign-out at the IdP will need
     upstream_person: Mapped[str | None] = mapped_column(String(64))  # keyed hash: the IdP's name for them
     upstream_session: Mapped[str | None] = mapped_column(String(64))  # keyed hash: its `sid`, SessionIndex

@@ -43,13 +43,17 @@ _FIND = (
 
 @dataclass(frozen=True, slots=True)
 class BrowserSessionView:
-    """A signed-in browser; ``id`` is public (the ``sid`` of tokens), times are epoch seconds."""
+    """A signed-in browser; ``id`` is public (the ``sid`` of tokens), times are epoch seconds.
+
+    ``proven_at`` is when the person proved who they are, as their provider tells it; None if it does not.
+    """
 
     id: str
     kind: str
     user_id: str | None
     connection_id: str | None
     auth_time: int
+    proven_at: int | None
     acr: str
     amr: tuple[str, ...]
     created_at: int
@@ -88,6 +92,7 @@ def start_session(
         user_id=user_id,
         connection_id=connection_id,
         auth_time=now if auth_time is None else auth_time,
+        proven_at=auth_time,
         acr=acr,
         amr=tuple(amr),
         created_at=now,
@@ -181,6 +186,7 @@ def _view(row: Row[Any]) -> BrowserSessionView:
         user_id=row.user_id,
         connection_id=row.connection_id,
         auth_time=row.auth_time,
+        proven_at=row.proven_at,
         acr=row.acr,
         amr=tuple(row.amr),
         created_at=row.created_at,

@@ -10,7 +10,7 @@ from broker.kernel.context import CallContext
 from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import TenantSnapshot, find_tenant, require_tenant
 from broker.web.callers import read_context
-from idp_connectors.base import Connector
+from idp_connectors.base import AskedProof, Connector
 from idp_connectors.presets.preset import Preset
 
 _EXTENSION = "broker"
@@ -21,6 +21,12 @@ class WaitingRequests(Protocol):
 
     def agent_name(self, rt: Runtime, tenant: TenantSnapshot, handle: str, secret: str | None) -> str:
         """Return the name of the agent that waits, or an empty string if nothing of this browser waits."""
+        ...
+
+    def wanted_proof(
+        self, rt: Runtime, tenant: TenantSnapshot, handle: str, secret: str | None
+    ) -> AskedProof:
+        """Return what the waiting request wants its sign-in to prove; nothing if nothing waits."""
         ...
 
     def release(

@@ -117,6 +117,22 @@ class SignInSettings(BaseModel):
         title="Extra authorization parameters",
         description="Fixed parameters that the provider needs in the sign-in address, such as domain_hint.",
     )
+    step_up: Literal["acr_values", "acrs", "none"] = Field(
+        default="acr_values",
+        title="Step-up",
+        description=(
+            "How a fresh or stronger sign-in is asked for: by `acr_values` and `max_age`, by the "
+            "authentication contexts of Microsoft Entra (`acrs`), or not at all."
+        ),
+    )
+    step_up_values: tuple[Text, ...] = Field(
+        default=(),
+        title="Step-up values",
+        description=(
+            "Values (`acr_values`, or contexts such as c1) that the provider can be asked to prove. List a "
+            "context only after you saw it ask: Entra grants one that no policy guards without a question."
+        ),
+    )
     allowed_algorithms: tuple[Algorithm, ...] = Field(
         default=("RS256", "PS256", "ES256", "EdDSA"),
         min_length=1,

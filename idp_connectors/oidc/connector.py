@@ -36,6 +36,7 @@ from idp_connectors.oidc.issuer_rule import is_answers_issuer
 from idp_connectors.oidc.logout import OidcLogout
 from idp_connectors.oidc.preview import discover
 from idp_connectors.oidc.self_check import check_provider
+from idp_connectors.oidc.step_up import proof_parameters
 
 MAX_CODE_CHARS = 4096
 MAX_USERINFO_BYTES = 256 * 1024
@@ -61,6 +62,7 @@ class OidcLogin:
         extras = dict(self._config.extra_authorize_params)
         if request.login_hint:
             extras["login_hint"] = request.login_hint
+        extras |= proof_parameters(request.proof, self._config)
         url, state = self._client(deps, request.callback_url).create_authorization_url(
             metadata.authorization_endpoint,
             state=request.flow_id,

@@ -9,6 +9,7 @@ from idp_connectors.groups.plan import may_be_cut
 from idp_connectors.identity_rules import email_verified_by, is_clean_text, require_subject
 from idp_connectors.oidc.config import OidcConfig
 from idp_connectors.oidc.issuer_rule import TENANT_MARK
+from idp_connectors.oidc.step_up import read_acr
 
 MAX_GROUPS = 2000
 
@@ -38,7 +39,7 @@ def to_identity(
         groups_state=state,
         groups_source="id_token",
         auth_time=auth_time if isinstance(auth_time, int) and not isinstance(auth_time, bool) else None,
-        acr=claims["acr"] if isinstance(claims.get("acr"), str) else "",
+        acr=read_acr(claims, config),
         amr=tuple(method for method in amr if isinstance(method, str)) if isinstance(amr, list) else (),
         session_index=claims["sid"] if isinstance(claims.get("sid"), str) else "",
         name_id=require_subject(claims.get("sub"), "sub"),

@@ -59,6 +59,7 @@ _OIDC = Side(
         "client_auth": "client_secret_post",
         "scopes": ("openid", "profile", "email"),
         "subject": "oid+tid",
+        "step_up": "acrs",
         "groups_claim": "groups",
         "group_kind": "id",
         "group_lookup": "entra_graph",

@@ -52,6 +52,8 @@ _OIDC = Side(
         "hosted_domains": ("${domain}",),
         "email_domains": ("${domain}",),
         "extra_authorize_params": {"hd": "${domain}"},
+        # Google answers a prompt or an age that it does not know with an error page.
+        "step_up": "none",
         "groups_claim": "",
         "group_kind": "email",
         "group_lookup": "google_directory",

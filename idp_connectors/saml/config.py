@@ -122,6 +122,11 @@ class SamlSignInSettings(BaseModel):
             "only; our encryption certificate is in the metadata."
         ),
     )
+    step_up_values: tuple[Text, ...] = Field(
+        default=(),
+        title="Step-up values",
+        description="Authentication contexts that the provider can be asked to prove, as it spells them.",
+    )
     confirmation_minutes: int = Field(
         default=10,
         ge=1,

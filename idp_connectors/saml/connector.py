@@ -8,6 +8,7 @@ from typing import Any
 from lxml import etree
 
 from idp_connectors.base import (
+    AskedProof,
     Begun,
     Callback,
     Deps,
@@ -53,12 +54,16 @@ class SamlLogin:
         """Return the provider's sign-in address and what `complete` will need."""
         # An XML id must not start with a digit.
         request_id = "_" + random_secrets.token_hex(20)
+        proof = request.proof or AskedProof()
         document = build_authn_request(
             request_id=request_id,
             sso_url=self._config.sso_url,
             entity_id=request.entity_id,
             callback_url=request.callback_url,
             now=deps.now,
+            # SAML cannot say how old a sign-in may be; a new one is never too old.
+            force_authn=proof.login or proof.max_age is not None,
+            contexts=[one for one in proof.acr_values if one in self._config.step_up_values],
         )
         key = service_keys(deps).signing if self._config.sign_requests else None
         url = build_redirect_url(self._config.sso_url, document, relay_state=request.flow_id, key=key)

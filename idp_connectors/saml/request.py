@@ -1,6 +1,7 @@
 """Writes the request that sends a person to a SAML provider."""
 
 import time
+from collections.abc import Sequence
 
 from lxml import etree
 
@@ -8,12 +9,20 @@ from idp_connectors.saml.names import ASSERTION, BINDING_POST, PROTOCOL, asserti
 
 
 def build_authn_request(
-    *, request_id: str, sso_url: str, entity_id: str, callback_url: str, now: int
+    *,
+    request_id: str,
+    sso_url: str,
+    entity_id: str,
+    callback_url: str,
+    now: int,
+    force_authn: bool = False,
+    contexts: Sequence[str] = (),
 ) -> bytes:
     """Return an AuthnRequest (Core 3.4.1) that asks for an answer by HTTP-POST.
 
-    It names no NameIDPolicy and no authentication context: providers refuse people whose sign-in does not
-    match one exactly. The tree is built, not formatted, so that no value can become markup.
+    It names no NameIDPolicy, and an authentication context only where one is to be proven: providers refuse
+    people whose sign-in does not match it exactly. The tree is built, not formatted, so that no value can
+    become markup.
     """
     request = etree.Element(
         protocol("AuthnRequest"),
@@ -27,5 +36,11 @@ def build_authn_request(
         },
         nsmap={"samlp": PROTOCOL, "saml": ASSERTION},
     )
+    if force_authn:
+        request.set("ForceAuthn", "true")
     etree.SubElement(request, assertion("Issuer")).text = entity_id
+    if contexts:
+        asked = etree.SubElement(request, protocol("RequestedAuthnContext"), {"Comparison": "exact"})
+        for context in contexts:
+            etree.SubElement(asked, assertion("AuthnContextClassRef")).text = context
     return etree.tostring(request)

@@ -133,8 +133,10 @@ def _sign_out_there(session: BrowserSessionView) -> str:
 
 
 def _begin(step: signing_in.Signing, login_hint: str = "") -> str:
+    secret, resume = ensure_browser_secret(), _handle(_given("resume"))
+    proof = waiting_requests().wanted_proof(runtime(), tenant(), resume, secret) if resume else None
     return signing_in.begin(
-        step, browser_secret=ensure_browser_secret(), resume_url=_resume_url(), login_hint=login_hint
+        step, browser_secret=secret, resume_url=_resume_url(), login_hint=login_hint, proof=proof
     )
 
 
