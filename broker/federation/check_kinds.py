@@ -27,23 +27,21 @@ class CheckKind:
 
 _SETTINGS = CheckKind(
     name="settings",
-    title="The settings are complete",
+    title="Settings",
     codes=frozenset({Code.CONFIG_INVALID, Code.LIBRARY_UNUSABLE}),
     cause="A setting is absent or contradicts another.",
     fix="Edit the connection; the setting is named above.",
 )
 _ADDRESS = CheckKind(
     name="address",
-    title="The provider answers",
+    title="Address",
     fields=("issuer", "tenant_id", "domain", "sso_url", "idp_id"),
     console="Issuer",
 )
-_TLS = CheckKind(
-    name="tls", title="The way there is encrypted and the provider is who it says", console="TLS"
-)
+_TLS = CheckKind(name="tls", title="TLS certificate", console="TLS")
 _METADATA = CheckKind(
     name="metadata",
-    title="Its discovery document can be used",
+    title="Discovery document",
     codes=frozenset({Code.DISCOVERY_INVALID}),
     cause="What came is not the discovery document of the configured issuer.",
     fix="Copy the issuer again, exactly as the provider spells it.",
@@ -52,7 +50,7 @@ _METADATA = CheckKind(
 )
 _KEYS = CheckKind(
     name="keys",
-    title="Its signing keys can be used",
+    title="Signing keys",
     codes=frozenset({Code.KEYS_INVALID}),
     cause="The provider publishes no key that may verify a signature.",
     fix="Have the provider publish an RSA key of 2048 bits or more, or one on a standard curve.",
@@ -60,7 +58,7 @@ _KEYS = CheckKind(
 )
 _CERTIFICATE = CheckKind(
     name="certificate",
-    title="A signing certificate of the provider is valid",
+    title="Signing certificate",
     cause="The signing certificate has ended, or ends soon.",
     fix="Make or activate a new certificate at the provider and add it here beside the old one.",
     fields=("certificate",),
@@ -68,7 +66,7 @@ _CERTIFICATE = CheckKind(
 )
 _REDIRECT = CheckKind(
     name="redirect",
-    title="The provider sends people back to us",
+    title="Way back to us",
     codes=frozenset({Code.CALLBACK_MALFORMED, Code.STATE_MISMATCH}),
     cause="The provider did not send the person back, or not with what we sent along.",
     fix="If its window shows an error about the redirect address, copy ours again; every character counts.",
@@ -77,7 +75,7 @@ _REDIRECT = CheckKind(
 )
 _CLIENT = CheckKind(
     name="client",
-    title="The provider accepts our application and the person",
+    title="Application accepted",
     codes=frozenset({Code.UPSTREAM_REFUSED, Code.UPSTREAM_UNREACHABLE}),
     cause="The provider refused, for the reason above.",
     fix="Compare client ID and secret, and whether the person is assigned to the application.",
@@ -86,7 +84,7 @@ _CLIENT = CheckKind(
 )
 _FORM = CheckKind(
     name="form",
-    title="The answer has a form that is safe to read",
+    title="Form of the answer",
     codes=frozenset({Code.DOCUMENT_REFUSED}),
     cause="The answer is damaged, or holds what no sign-in needs.",
     fix="Have assertions sent whole, signed with SHA-256 and as the protocol's standard wants them.",
@@ -95,7 +93,7 @@ _FORM = CheckKind(
 )
 _OIDC_SIGNATURE = CheckKind(
     name="signature",
-    title="The answer is signed by the provider",
+    title="Signature",
     codes=frozenset({Code.SIGNATURE_INVALID, Code.ALGORITHM_REFUSED}),
     cause="The answer is unsigned, or signed with a key or algorithm that the provider does not publish.",
     fix="Have ID tokens signed with RS256 or ES256, by a key that the provider's key set lists.",
@@ -104,7 +102,7 @@ _OIDC_SIGNATURE = CheckKind(
 )
 _SAML_SIGNATURE = CheckKind(
     name="signature",
-    title="The answer is signed by the provider",
+    title="Signature",
     codes=frozenset({Code.SIGNATURE_INVALID, Code.ALGORITHM_REFUSED}),
     cause="The assertion is unsigned, or signed with another certificate than those stored here.",
     fix="Have assertions signed with RSA-SHA256, and add the active signing certificate here.",
@@ -114,7 +112,7 @@ _SAML_SIGNATURE = CheckKind(
 )
 _ISSUER = CheckKind(
     name="issuer",
-    title="The answer names the configured provider",
+    title="Issuer",
     codes=frozenset({Code.ISSUER_MISMATCH}),
     cause="The provider calls itself otherwise in its answers than this connection expects.",
     fix="Copy the provider's own name again, with http or https and the last slash as they stand there.",
@@ -123,7 +121,7 @@ _ISSUER = CheckKind(
 )
 _RECIPIENT = CheckKind(
     name="recipient",
-    title="The answer was made for our address",
+    title="Recipient",
     codes=frozenset({Code.RECIPIENT_MISMATCH}),
     cause="The provider made the answer for another address than this connection's.",
     fix="Copy our address again, and use it as recipient and destination too.",
@@ -132,7 +130,7 @@ _RECIPIENT = CheckKind(
 )
 _AUDIENCE = CheckKind(
     name="audience",
-    title="The answer was made for us",
+    title="Audience",
     codes=frozenset({Code.AUDIENCE_MISMATCH}),
     cause="The provider made the answer for another application.",
     fix="Compare the name by which the provider knows us, letter by letter.",
@@ -141,7 +139,7 @@ _AUDIENCE = CheckKind(
 )
 _TIME = CheckKind(
     name="time",
-    title="Both clocks agree and the answer is fresh",
+    title="Clocks and validity",
     codes=frozenset({Code.EXPIRED, Code.NOT_YET_VALID}),
     cause="The clocks of the provider and of the broker differ by more than a minute.",
     fix="Compare both clocks and let both machines follow a time server.",
@@ -149,7 +147,7 @@ _TIME = CheckKind(
 )
 _BELONGS = CheckKind(
     name="belongs",
-    title="The answer belongs to this sign-in",
+    title="Answer to our request",
     codes=frozenset({Code.NONCE_MISMATCH, Code.REQUEST_MISMATCH, Code.REPLAYED}),
     cause="The answer is one to another request, or to none.",
     fix="Start again here, and not from the provider's own launcher.",
@@ -158,7 +156,7 @@ _BELONGS = CheckKind(
 )
 _PERSON = CheckKind(
     name="person",
-    title="The person has an identifier that stays",
+    title="Stable identifier",
     codes=frozenset({Code.CLAIM_MISSING, Code.CLAIM_INVALID}),
     cause="What identifies the person is absent, or is not of a kind that stays.",
     fix="Have the provider send the identifier that this connection is set to use.",
@@ -166,14 +164,14 @@ _PERSON = CheckKind(
 )
 _EMAIL = CheckKind(
     name="email",
-    title="The person has an e-mail address",
+    title="E-mail address",
     cause="The provider sent no address. People are then shown without one.",
     fix="Have the provider send the address, or name the claim that holds it.",
     console="Claims and attributes",
 )
 _GROUPS = CheckKind(
     name="groups",
-    title="All groups of the person are known",
+    title="Groups",
     cause="The provider sent no groups. Without them nobody gets a role.",
     fix="Have the provider send groups.",
     fields=("groups",),
@@ -181,7 +179,7 @@ _GROUPS = CheckKind(
 )
 _LOOKUP = CheckKind(
     name="lookup",
-    title="Groups can be looked up",
+    title="Group look-up",
     cause="The source of groups could not be asked.",
     fix="Compare what the look-up needs with the reason above.",
     fields=("groups",),

@@ -1,6 +1,6 @@
 """The broker's pages in this process, with connections to the demo's providers, which really listen."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from broker.admin.entry import LINK_PURPOSE
@@ -20,6 +20,7 @@ from broker.demo.idps.okta_like import OktaLike
 from broker.demo.loopback import WsgiServer
 from broker.demo.people import ENTRA_SUPPORT_GROUP
 from broker.directory.models import User
+from broker.tenants.models import Connection
 from broker.tenants.snapshot import ConnectionView
 from broker.tokens.keys import create_key
 from broker.tokens.links import make_link
@@ -84,6 +85,14 @@ class EmulatedSite:
             self.acme, name, config={**config, **extra}, secrets=secrets, preset=name
         )
 
+    def configure(self, name: str, config: dict[str, Any]) -> None:
+        """Change a connection's settings, as its page does."""
+        wanted = update(Connection).where(Connection.id == self.connections[name].id).values(config=config)
+        with self.rt.database.write(self.acme.id) as session:
+            session.execute(wanted)
+        # Counted, so that requests see it.
+        self.world.add(self.acme)
+
     def google_config(self) -> dict[str, Any]:
         """The settings of the SAML connection, with the certificate that the provider shows now."""
         lines = [line for line in self.google.certificate_pem.splitlines() if "-----" not in line]
@@ -99,13 +108,15 @@ class EmulatedSite:
         """A new browser."""
         return Browser(self.app, self.rt.settings.public_url)
 
+    def setup_code(self) -> str:
+        """The code of a new setup link."""
+        ends = {"now": self.world.now, "ttl_seconds": 3600}
+        with self.rt.database.core_write() as core:
+            return make_link(core, tenant_id=self.acme.id, purpose=LINK_PURPOSE, **ends)
+
     def admin(self) -> Browser:
         """A browser that came in by a setup link."""
-        with self.rt.database.core_write() as core:
-            code = make_link(
-                core, tenant_id=self.acme.id, purpose=LINK_PURPOSE, now=self.world.now, ttl_seconds=3600
-            )
-        browser = self.browser()
+        code, browser = self.setup_code(), self.browser()
         token = form_token(browser.get(f"/t/acme/admin/setup?code={code}"))
         entered = browser.post("/t/acme/admin/setup", {"csrf_token": token, "code": code})
         assert entered.status_code == 303, entered.text
@@ -162,10 +173,19 @@ def _form_of(page: str) -> tuple[str, dict[str, str]]:
 
 
 @contextmanager
-def open_emulated(
-    database_url: str, data_dir: Path, *, before: Callable[[World], object] = lambda world: None
-) -> Iterator[EmulatedSite]:
-    """Yield the site on a new database; `before` runs before anything is asked of a provider."""
-    with open_world(database_url, data_dir) as world, ExitStack() as stack:
-        before(world)
+def open_emulated(database_url: str, data_dir: Path, **settings: Any) -> Iterator[EmulatedSite]:
+    """Yield the site on a new database."""
+    with open_world(database_url, data_dir, **settings) as world, ExitStack() as stack:
         yield EmulatedSite(world, stack)
+
+
+@contextmanager
+def serve_emulated(database_url: str, data_dir: Path) -> Iterator[EmulatedSite]:
+    """Yield the site at an address that browsers can open."""
+    server = WsgiServer("127.0.0.1")
+    try:
+        with open_emulated(database_url, data_dir, public_url=server.url) as site:
+            server.start(site.app)
+            yield site
+    finally:
+        server.stop()

@@ -176,23 +176,15 @@ def test_an_ended_certificate_is_named_before_anybody_goes_anywhere(
 ) -> None:
     good = dict(emulated.connections["google"].config)
     emulated.google.switch.turn(Fault.EXPIRED_CERTIFICATE)
-    configure(emulated, "google", emulated.google_config())
+    emulated.configure("google", emulated.google_config())
     try:
         found = try_out(emulated, admin, "google")
     finally:
         emulated.google.switch.turn(None)
-        configure(emulated, "google", good)
+        emulated.configure("google", good)
     assert found.troubled() == {"certificate": "failed"}
     assert found.row("certificate").console == "Google identity provider details > Certificate"
     assert try_out(emulated, admin, "google").row("certificate").state == "passed"
-
-
-def configure(site: EmulatedSite, name: str, config: dict[str, Any]) -> None:
-    """Change a connection's settings, as its page does."""
-    wanted = update(Connection).where(Connection.id == site.connections[name].id).values(config=config)
-    with site.rt.database.write(site.acme.id) as session:
-        session.execute(wanted)
-    site.world.add(site.acme)
 
 
 def test_a_provider_that_never_answers_leaves_the_test_waiting(
