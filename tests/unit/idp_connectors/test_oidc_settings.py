@@ -148,6 +148,12 @@ def test_evidence_of_how_somebody_signed_in_is_kept():
     claims = {"sub": "u", "acr": "c1", "amr": ["pwd", "mfa", 5], "auth_time": 7, "sid": "s-1"}
     identity = to_identity(claims, config(), "token")
     assert (identity.acr, identity.amr, identity.auth_time) == ("c1", ("pwd", "mfa"), 7)
-    assert (identity.session_index, identity.private) == ("s-1", {"id_token_hint": "token"})
+    assert (identity.session_index, identity.private) == ("s-1", {})
+    offered = to_identity({**claims, "login_hint": "ada"}, config(), "token", "https://idp.example/logout")
+    assert offered.private == {
+        "end_session_endpoint": "https://idp.example/logout",
+        "id_token_hint": "token",
+        "logout_hint": "ada",
+    }
     odd = to_identity({"sub": "u", "acr": 1, "amr": "pwd", "auth_time": True, "sid": []}, config(), "token")
     assert (odd.acr, odd.amr, odd.auth_time, odd.session_index) == ("", (), None, "")
