@@ -146,6 +146,7 @@ class VerifiedIdentity:
     acr: str = ""
     amr: tuple[str, ...] = ()
     session_index: str = ""
+    session_ends_at: int | None = None
     name_id: str = ""
     private: Mapping[str, str] = field(default_factory=dict)
     raw_claims: Mapping[str, Any] = field(default_factory=dict)

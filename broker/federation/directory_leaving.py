@@ -11,7 +11,8 @@ from broker.federation.directory_walking import Walk
 from broker.federation.models import DirectoryPerson
 from broker.kernel.context import CallContext
 from broker.kernel.runtime import Runtime
-from broker.tokens.switching_off import end_user, switch_on
+from broker.tokens.cascade import Ended
+from broker.tokens.switching_off import end_agents_of, end_user, switch_on
 
 GUARD_SHARE = 20
 """A walk that would switch off more than one in so many of the people known before waits for a person."""
@@ -115,20 +116,46 @@ def _switch_off(core: Connection, walk: Walk, subject: str) -> None:
     tenant_id, connection_id = walk.tenant.id, walk.connection.id
     ended_any = False
     for user_id in _users_of(core, tenant_id, connection_id, subject):
-        state = core.execute(
-            select(User.state).where(User.tenant_id == tenant_id, User.id == user_id)
-        ).scalar()
-        if state != "active":
+        user = core.execute(
+            select(User.state, User.email, User.email_verified_by).where(
+                User.tenant_id == tenant_id, User.id == user_id
+            )
+        ).first()
+        if user is None or user.state != "active":
             continue
         ended = end_user(core, tenant_id, user_id, CAUSE, walk.rt.clock.now())
-        data = {"token_count": ended.tokens, "grant_count": ended.grants, "session_count": ended.sessions}
-        _write_down(core, walk.rt, tenant_id, connection_id, AuditEvent.USER_DISABLED, user_id, data)
+        _write_down(
+            core, walk.rt, tenant_id, connection_id, AuditEvent.USER_DISABLED, user_id, data=_counts(ended)
+        )
+        if user.email and user.email_verified_by == "idp_verified_domain":
+            _suspend_agents(core, walk, user_id, user.email)
         ended_any = True
     core.execute(
         update(DirectoryPerson)
         .where(_of(tenant_id, connection_id), DirectoryPerson.subject == subject)
         .values(state="off", switched_off=ended_any)
     )
+
+
+def _suspend_agents(core: Connection, walk: Walk, owner_id: str, email: str) -> None:
+    """Suspend what the person owns, as provisioning does: nobody answers for it any more."""
+    now, tenant_id = walk.rt.clock.now(), walk.tenant.id
+    for agent_id, ended in end_agents_of(core, tenant_id, email, "owner_deprovisioned", now).items():
+        _write_down(
+            core,
+            walk.rt,
+            tenant_id,
+            walk.connection.id,
+            AuditEvent.AGENT_SUSPENDED,
+            owner_id,
+            target_id=agent_id,
+            reason="owner_deprovisioned",
+            data=_counts(ended),
+        )
+
+
+def _counts(ended: Ended) -> dict[str, int]:
+    return {"token_count": ended.tokens, "grant_count": ended.grants, "session_count": ended.sessions}
 
 
 def _write_down(
@@ -138,6 +165,9 @@ def _write_down(
     connection_id: str,
     event: AuditEvent,
     user_id: str,
+    *,
+    target_id: str = "",
+    reason: str = CAUSE,
     data: dict[str, int] | None = None,
 ) -> None:
     record(
@@ -148,8 +178,8 @@ def _write_down(
         writer_id=rt.writer_id,
         actor=ActorRef("system", CAUSE),
         subject_id=user_id,
-        target_id=user_id,
-        reason=CAUSE,
+        target_id=target_id or user_id,
+        reason=reason,
         data={"connection_id": connection_id, **(data or {})},
     )
 

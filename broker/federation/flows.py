@@ -4,6 +4,7 @@ The browser carries only an opaque handle (`state` or `RelayState`); what the an
 stays here, sealed (security O17, S33, S49).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from broker.kernel.ids import sha256_hex
 from broker.kernel.runtime import Runtime
 from broker.kernel.sealing import Sealer
 
+HANDLE = re.compile(r"[A-Za-z0-9_-]{20,100}")
+"""How a handle looks; whatever else comes back in its place was not made here."""
 FLOW_SECONDS = 600
 """A sign-in that takes longer is started again."""
 MAX_FLOWS_PER_BROWSER = 10

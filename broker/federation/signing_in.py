@@ -363,8 +363,8 @@ def _start(
 
 
 def _session_end(identity: VerifiedIdentity) -> int | None:
-    """Return when the provider's own session ends (``session_expiry``, epoch seconds), if it said so."""
-    told = identity.raw_claims.get("session_expiry")
+    """Return when the provider's own session ends (SAML; OpenID: ``session_expiry``), if it said so."""
+    told = identity.session_ends_at or identity.raw_claims.get("session_expiry")
     return told if isinstance(told, int) and not isinstance(told, bool) else None
 
 

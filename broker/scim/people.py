@@ -3,9 +3,8 @@
 Everything happens in the transaction of the push, so that an answer 2xx means that it is done (C05).
 """
 
-from sqlalchemy import Connection, Update, delete, func, select, update
+from sqlalchemy import Connection, Update, delete, select, update
 
-from broker.agents.models import Agent
 from broker.audit.events import AuditEvent
 from broker.directory.models import ProvisionedPerson, User
 from broker.directory.provisioning import Provisioned, bind_known_user, find_provisioned
@@ -13,7 +12,7 @@ from broker.scim.access import matching_of
 from broker.scim.desk import ScimDesk
 from broker.tenants.snapshot import ConnectionView
 from broker.tokens.cascade import Ended
-from broker.tokens.switching_off import end_agent, end_user, switch_on
+from broker.tokens.switching_off import end_agents_of, end_user, switch_on
 
 CAUSE = "deprovisioned"
 
@@ -202,20 +201,10 @@ def _end(core: Connection, desk: ScimDesk, person: Provisioned) -> Ended:
 
 
 def _suspend_agents(core: Connection, desk: ScimDesk, user_id: str, email: str) -> Ended:
-    """Suspend the agents whose owner's address is this person's, as their provider proved it.
-
-    Without the proof: whoever sets an address in some directory could stop another person's agents.
-    """
-    owned = core.execute(
-        select(Agent.id).where(
-            Agent.tenant_id == desk.tenant.id,
-            func.lower(Agent.owner_email) == email.lower(),
-            Agent.state == "active",
-        )
-    ).scalars()
+    """Suspend the agents whose owner's address is this person's, as their provider proved it."""
     total = Ended()
-    for agent_id in list(owned):
-        ended = end_agent(core, desk.tenant.id, agent_id, "owner_deprovisioned", desk.now)
+    suspended = end_agents_of(core, desk.tenant.id, email, "owner_deprovisioned", desk.now)
+    for agent_id, ended in suspended.items():
         desk.write_down(
             core,
             AuditEvent.AGENT_SUSPENDED,

@@ -7,7 +7,7 @@ was issued before dead when the owner is switched on again (protocols §6.4).
 from collections.abc import Mapping
 from typing import Literal, cast
 
-from sqlalchemy import ColumnElement, Connection, Table, case, true, update
+from sqlalchemy import ColumnElement, Connection, Table, case, func, select, true, update
 
 from broker.agents.models import Agent, Client
 from broker.directory.models import User
@@ -59,6 +59,24 @@ def end_agent(
     return end_grants_where(
         connection, tenant_id, GRANTS.c.agent_id == agent_id, cause, now
     ) + end_trees_through(connection, tenant_id, "agent_id", agent_id, cause, now)
+
+
+def end_agents_of(
+    connection: Connection, tenant_id: str, owner_email: str, cause: str, now: int
+) -> Mapping[str, Ended]:
+    """Suspend the active agents whose owner has this address; returns by agent what ended.
+
+    The address must be proven. Without that: whoever sets one in some directory could stop another
+    person's agents.
+    """
+    owned = connection.execute(
+        select(Agent.id).where(
+            Agent.tenant_id == tenant_id,
+            func.lower(Agent.owner_email) == owner_email.lower(),
+            Agent.state == "active",
+        )
+    ).scalars()
+    return {agent_id: end_agent(connection, tenant_id, agent_id, cause, now) for agent_id in list(owned)}
 
 
 def end_client(connection: Connection, tenant_id: str, client_id: str, cause: str, now: int) -> Ended:

@@ -127,6 +127,14 @@ class SamlSignInSettings(BaseModel):
         title="Step-up values",
         description="Authentication contexts that the provider can be asked to prove, as it spells them.",
     )
+    idp_initiated: bool = Field(
+        default=False,
+        title="Start from the provider's app list",
+        description=(
+            "People who click this application at the provider start a new sign-in here. What the provider "
+            "sent unasked is not read."
+        ),
+    )
     confirmation_minutes: int = Field(
         default=10,
         ge=1,

@@ -45,6 +45,7 @@ def to_identity(found: etree._Element, config: SamlConfig) -> VerifiedIdentity:
         auth_time=read_time(statement, "AuthnInstant", required=False) if statement is not None else None,
         acr=(context or "").strip(),
         session_index=statement.get("SessionIndex", "") if statement is not None else "",
+        session_ends_at=_session_end(found),
         name_id=name_id or "",
         private={"name_id_format": name_format, **_read_qualifiers(found)},
         raw_claims=texts,
@@ -89,6 +90,13 @@ def read_groups(attributes: Attributes, config: SamlConfig) -> tuple[tuple[Group
     elif len(usable) > MAX_GROUPS or may_be_cut(len(values), config):
         state = "truncated"
     return tuple(Group(config.group_kind, value) for value in usable[:MAX_GROUPS]), state
+
+
+def _session_end(found: etree._Element) -> int | None:
+    """Return when the provider's own session ends (Core 2.7.2), the earliest if it says so twice."""
+    statements = found.findall(assertion("AuthnStatement"))
+    ends = [read_time(one, "SessionNotOnOrAfter", required=False) for one in statements]
+    return min((end for end in ends if end is not None), default=None)
 
 
 def _read_name_id(found: etree._Element) -> tuple[str | None, str]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from broker.agents.snapshot import load_agents
 from broker.audit.log import ActorRef
 from broker.directory.models import GroupSnapshot, User
 from broker.federation import directory_leaving, directory_schedule, directory_sync, directory_walking
@@ -126,6 +127,23 @@ def test_who_left_is_switched_off_and_who_is_back_is_let_in(site: CorpSite, leav
     assert walk_once(site).state == "done"
     assert state_of(site, "Ada") == "active"
     assert site.try_password(site.browser()).status_code == 303
+
+
+def test_the_agents_of_somebody_who_left_are_suspended(sqlite_url: str, tmp_path: Path) -> None:
+    tree = openldap(ada="ada-password", bob="bob-password")
+    with open_corp(sqlite_url, tmp_path, tree, email_domains=["corp.example"]) as site:
+        for number in range(40):
+            add_person(site.server.tree, f"user{number:03}", "secret", 100 + number)
+        site.try_password(site.browser())
+        walk_once(site)
+        owned = site.world.agent(site.acme, "owned", owner_email="Ada@corp.example")
+        other = site.world.agent(site.acme, "other", owner_email="bob@corp.example")
+        del site.server.tree.entries[ADA]
+        assert walk_once(site).state == "done"
+        agents = load_agents(site.rt, site.acme.id).agents
+        assert (agents[owned.id].state, agents[other.id].state) == ("suspended", "active")
+        (event,) = site.events("agent.suspended")
+        assert (event.target_id, event.reason) == (owned.id, "owner_deprovisioned")
 
 
 def test_a_sign_in_lets_in_again_without_waiting_for_a_walk(site: CorpSite) -> None:

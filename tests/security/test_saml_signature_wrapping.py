@@ -88,6 +88,35 @@ def test_s09_a_second_assertion_is_refused(order: str):
     assert_refused(idp, Code.DOCUMENT_REFUSED)
 
 
+@pytest.mark.parametrize("holder", ["Advice", "AttributeValue"])
+def test_s18_the_signed_assertion_cannot_hide_inside_a_forged_one(holder: str):
+    """The shape of CVE-2025-47949: the verifier finds the signed one wherever it is, the reader the first."""
+    idp = SamlIdentityProvider()
+
+    def wrap(root: etree._Element) -> None:
+        signed = find(root, "./saml:Assertion")
+        evil = evil_copy(signed)
+        root.replace(signed, evil)
+        etree.SubElement(evil, f"{{{SAML}}}{holder}").append(signed)
+
+    idp.bend_signed = wrap
+    assert_refused(idp, Code.DOCUMENT_REFUSED)
+
+
+@pytest.mark.parametrize("namespace", [SAML, SAMLP, "urn:other", ""], ids=["saml", "samlp", "other", "none"])
+def test_s20_a_signature_in_another_namespace_is_refused(namespace: str):
+    """The shape of CVE-2025-25292: one reader takes the element for a signature, another does not."""
+    idp = SamlIdentityProvider()
+
+    def add(root: etree._Element) -> None:
+        fake = etree.Element(f"{{{namespace}}}Signature" if namespace else "Signature")
+        fake.extend(deepcopy(list(find(root, "//ds:Signature"))))
+        find(root, "./saml:Assertion").insert(1, fake)
+
+    idp.bend_signed = add
+    assert_refused(idp, Code.DOCUMENT_REFUSED)
+
+
 def test_s10_an_unsigned_answer_is_refused():
     idp = SamlIdentityProvider(sign_assertion=False)
     assert_refused(idp, Code.SIGNATURE_INVALID, assertion_signed=True)

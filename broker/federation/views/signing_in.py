@@ -1,13 +1,13 @@
 """Pages and addresses of signing in and out: choose, begin, come back, leave."""
 
-import re
-
 from flask import Response, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from broker.federation import home_realm, passwords, sign_out_at_provider, signing_in, signing_out
 from broker.federation.attempts import TooManyAttempts
 from broker.federation.connection_tests import finish_test
+from broker.federation.flows import HANDLE
+from broker.federation.unasked import may_start_unasked
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.tenants.snapshot import ConnectionView
 from broker.tokens.sessions import BrowserSessionView
@@ -22,7 +22,6 @@ from idp_connectors.base import SignsInByPassword
 
 blueprint = tenant_blueprint("sign_in", __name__)
 
-_HANDLE = re.compile(r"[A-Za-z0-9_-]{20,100}")
 _YEAR = 31_536_000
 
 
@@ -78,6 +77,8 @@ def keep_answer(kind: str, connection: str) -> ResponseReturnValue:
     with _Audited(connection):
         form = first_values(list(request.form.items(multi=True)))
         step = _open(connection, kind, is_posted=True, handle=form.get("RelayState", ""))
+        if may_start_unasked(step.connection, form):
+            return see_other(url_for("sign_in.begin", tenant=tenant().slug, connection=connection))
         handle = signing_in.keep_posted_answer(step, form)
     return see_other(
         url_for("sign_in.continue", tenant=tenant().slug, kind=kind, connection=connection, handle=handle)
@@ -221,7 +222,7 @@ def _given(name: str) -> str:
 
 
 def _handle(text: str) -> str:
-    return text if _HANDLE.fullmatch(text) else ""
+    return text if HANDLE.fullmatch(text) else ""
 
 
 def _choice(
