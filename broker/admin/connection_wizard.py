@@ -1,7 +1,7 @@
 """Adding a connection, step by step: which provider, for whom, what to do there, what to bring back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from broker.admin.changes import Desk, change, not_found, write_down
@@ -22,7 +22,13 @@ KIND_WORDS: Mapping[str, str] = {
     "saml": "SAML 2.0",
     "ldap": "LDAP / Active Directory",
 }
-_GIVEN_WORDS = {"callback_url": "Where answers go", "entity_id": "Our entity ID", "base_url": "Our address"}
+_GIVEN_WORDS = {
+    "callback_url": "Where answers go",
+    "entity_id": "Our entity ID",
+    "base_url": "Our address",
+    "sign_out_url": "Where sign-outs are told",
+    "signed_out_url": "Where people go after signing out",
+}
 _MAX_DOMAINS = 200
 GENERIC = "generic"
 """The preset of providers that no other preset is about."""
@@ -167,7 +173,7 @@ def setup_context(
 def guide_of(tenant: TenantSnapshot, connection: ConnectionView, side: Side | None) -> dict[str, Any]:
     """Return what to do in the provider's console: copy fields by the console's words, steps, advice."""
     ours = addresses_of(tenant, connection)
-    values = {"callback_url": ours.callback_url, "entity_id": ours.entity_id, "base_url": tenant.issuer}
+    values = {**asdict(ours), "base_url": tenant.issuer}
     if side is not None:
         gives = [(give.console, give.value, give.is_required) for give in side.gives]
     elif connection.kind in POSTED_ANSWERS:

@@ -26,7 +26,11 @@ _OIDC = Side(
         client_id("Clients > Client ID", PLAIN, "agent-broker"),
         client_secret("Clients > Credentials > Client secret"),
     ),
-    gives=(Give(console="Valid redirect URIs", value="callback_url"),),
+    gives=(
+        Give(console="Valid redirect URIs", value="callback_url"),
+        Give(console="Valid post logout redirect URIs", value="signed_out_url", is_required=False),
+        Give(console="Backchannel logout URL", value="sign_out_url", is_required=False),
+    ),
     settings={
         "issuer": "${realm_url}",
         "client_id": "${client_id}",
@@ -52,6 +56,8 @@ _OIDC = Side(
     steps=(
         "Open Clients in your realm and create an OpenID Connect client with client authentication on.",
         "Leave the standard flow on and everything else off, and paste our redirect URI.",
+        "Switch Front channel logout off, paste our back-channel logout URL, and leave Backchannel logout "
+        "session required off: with it on, Keycloak names one session only when it ends all of a person's.",
         "Copy the client secret from the Credentials tab.",
         "In the client's dedicated scope, add a Group Membership mapper: token claim name groups, full group "
         "path on, added to the ID token.",
@@ -78,11 +84,16 @@ _SAML = Side(
     takes=(_REALM, certificate("Realm settings > Keys > RS256 > Certificate")),
     gives=(
         Give(console="Client ID", value="entity_id"),
-        Give(console="Valid redirect URIs, Master SAML Processing URL", value="callback_url"),
+        Give(
+            console="Valid redirect URIs, Assertion Consumer Service POST Binding URL", value="callback_url"
+        ),
+        Give(console="Logout Service Redirect Binding URL", value="sign_out_url", is_required=False),
     ),
     settings={
         "idp_entity_id": "${realm_url}",
         "sso_url": "${realm_url}/protocol/saml",
+        "slo_url": "${realm_url}/protocol/saml",
+        "metadata_url": "${realm_url}/protocol/saml/descriptor",
         "certificates": ("${certificate}",),
         "subject": "nameid",
         "groups_attribute": "groups",
@@ -104,7 +115,9 @@ _SAML = Side(
     subject_why="A persistent NameID is made for this client and never given to somebody else.",
     steps=(
         "Open Clients in your realm and create a SAML client whose client ID is our entity ID.",
-        "Paste our ACS URL as valid redirect URI and as POST binding of the assertion consumer service.",
+        "Paste our ACS URL as valid redirect URI and as POST binding of the assertion consumer service, and "
+        "our logout URL as redirect binding of the logout service. Leave Master SAML Processing URL empty: "
+        "Keycloak would post the answers to sign-outs there.",
         "Set the name ID format to persistent and force it.",
         "Switch on Sign documents and Sign assertions, and off Client signature required.",
         "Add a Group list mapper: attribute name groups, single group attribute on, full group path on.",

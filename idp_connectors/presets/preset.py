@@ -8,8 +8,12 @@ from typing import Any, Literal
 from idp_connectors.base import GroupKind
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 
-Given = Literal["callback_url", "entity_id", "base_url"]
-"""An address of the broker that the provider's console wants, by its name in `LoginRequest`."""
+Given = Literal["callback_url", "entity_id", "base_url", "sign_out_url", "signed_out_url"]
+"""An address of the broker that the provider's console wants.
+
+The first three are named as in `LoginRequest`. At `sign_out_url` the provider tells that people left, to
+`signed_out_url` it sends those who left here.
+"""
 
 _PLACE = re.compile(r"\$\{([a-z_]+)\}")
 MAX_ANSWER_CHARS = 32_768

@@ -3,21 +3,15 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-import httpx2
 import pytest
+from sqlalchemy import select
 
-from broker.app import create_app
-from broker.demo.loopback import WsgiServer
-from broker.demo.person_browser import PersonBrowser
-from broker.kernel.clock import FixedClock
-from broker.kernel.settings import load_settings
-from broker.tokens.keys import create_key
-from broker.web.current import shell_of
+from broker.federation.metadata_refresh import refresh_metadata
+from broker.federation.models import MetadataReading
 from idp_connectors.base import Callback, ConnectorError, Deps, LoginRequest, MemoryCache, VerifiedIdentity
 from idp_connectors.errors import ConnectorErrorCode as Code
 from idp_connectors.presets import PRESETS
@@ -25,10 +19,8 @@ from idp_connectors.presets.preset import explain
 from idp_connectors.registry import CONNECTORS
 from idp_connectors.remembered import REFRESH_PAUSE_SECONDS
 from tests.builders.connector_deps import make_deps
-from tests.builders.oauth import CHALLENGE, REDIRECT_URI, VERIFIER, claims_of
-from tests.builders.world import SECRET, TICKETS, World
-from tests.interop.servers.browser import walk
 from tests.interop.servers.keycloak import Keycloak
+from tests.interop.servers.keycloak_broker import ServedBroker, served_broker
 
 pytestmark = pytest.mark.interop
 
@@ -162,99 +154,19 @@ def test_a_step_left_out_is_refused_and_explained(
     assert [mishap.console for mishap in mishaps] == [console]
 
 
-@dataclass
-class Served:
-    """A broker on loopback with one connection to Keycloak, and an agent's client."""
-
-    keycloak: Keycloak
-    tenant_url: str
-    kind: str
-
-    def register(self, **attributes: str) -> None:
-        """Make the broker's addresses known to Keycloak, with these attributes of the client."""
-        here = f"{self.tenant_url}/{self.kind}/corp"
-        if self.kind == "saml":
-            self.keycloak.register_saml(f"{here}/acs", f"{here}/metadata", **attributes)
-            return
-        told = {"backchannel.logout.url": f"{here}/backchannel-logout", **attributes}
-        self.keycloak.register_oidc(f"{here}/callback", **told)
-
-    def sign_in(self, http: httpx2.Client, user: str = "ada", start: str = "") -> str:
-        """Let a person sign in, by the link `start` if they have one; return where the browser ends."""
-        link = start or f"{self.tenant_url}/sign-in/corp"
-        found = walk(http, link, self.keycloak.base_url, user, f"{user}-password", stop_at=REDIRECT_URI)
-        return str(found.url)
-
-    def is_signed_in(self, http: httpx2.Client) -> bool:
-        """Whether the broker knows the person at this browser."""
-        return http.get(f"{self.tenant_url}/me/agents", follow_redirects=False).status_code == 200
-
-    def delegate(self, user: str = "ada") -> dict[str, Any]:
-        """Let a person in a new browser sign in and allow the agent; return what its token says."""
-        asked = {
-            "response_type": "code",
-            "client_id": "cli_writer",
-            "redirect_uri": REDIRECT_URI,
-            "scope": "tickets:read tickets:delete",
-            "resource": TICKETS,
-            "code_challenge": CHALLENGE,
-            "code_challenge_method": "S256",
-        }
-        with self.keycloak.browser() as http:
-            browser = PersonBrowser(stop_at=REDIRECT_URI)
-            browser._http = http
-            chooser = browser.open(f"{self.tenant_url}/authorize?{urlencode(asked)}")
-            url = self.sign_in(http, user, urljoin(chooser.url, chooser.link_to("/sign-in/corp")))
-            if not url.startswith(REDIRECT_URI):
-                consent = browser.open(url)
-                url = browser.press(consent, consent.form_with("decision", "allow"), "decision", "allow").url
-            redeemed = http.post(
-                f"{self.tenant_url}/token",
-                auth=("cli_writer", SECRET),
-                data={
-                    "grant_type": "authorization_code",
-                    "code": dict(parse_qsl(urlsplit(url).query))["code"],
-                    "redirect_uri": REDIRECT_URI,
-                    "code_verifier": VERIFIER,
-                },
-            )
-        assert redeemed.status_code == 200, redeemed.text
-        return claims_of(redeemed.json()["access_token"])
-
-
-@pytest.fixture(params=["oidc", "saml"])
+@pytest.fixture(params=["oidc", "saml", "saml-hardened"])
 def served(
     request: pytest.FixtureRequest, keycloak: Keycloak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Served]:
+) -> Iterator[ServedBroker]:
+    """A broker of each kind; the hardened one signs what it sends and takes encrypted assertions only."""
     # How an operator lets the broker trust a company's own authority.
     monkeypatch.setenv("SSL_CERT_FILE", str(keycloak.authority))
-    with ExitStack() as stack:
-        server = WsgiServer("127.0.0.1")
-        stack.callback(server.stop)
-        app = create_app(
-            load_settings(profile="development", public_url=server.url, data_dir=tmp_path / "data")
-        )
-        rt = shell_of(app).rt
-        stack.callback(rt.database.close)
-        world = World(rt, FixedClock(rt.clock.now()))
-        tenant = world.tenant()
-        with rt.database.write(tenant.id) as session:
-            create_key(session, rt, tenant.id, now=world.now)
-        config, secrets = keycloak.oidc() if request.param == "oidc" else keycloak.saml()
-        connection = world.connection(tenant, "corp", kind=request.param, config=config, secrets=secrets)
-        world.role(tenant, "engineer", ["tickets:delete"])
-        world.mapping(tenant, connection, "/engineering", "engineer", kind="path")
-        world.resource(tenant, roles=["engineer"])
-        scopes = ["tickets:read", "tickets:delete"]
-        agent = world.agent(tenant, scopes=scopes, roles=["engineer"])
-        world.client(tenant, agent=agent, redirect_uris=[REDIRECT_URI], scopes=scopes)
-        server.start(app)
-        served = Served(keycloak, tenant.issuer, request.param)
-        served.register()
-        yield served
+    kind, _, hardened = request.param.partition("-")
+    with served_broker(keycloak, tmp_path / "data", kind, is_hardened=bool(hardened)) as broker:
+        yield broker
 
 
-def test_a_delegated_tokens_roles_follow_the_groups_of_now(served: Served):
+def test_a_delegated_tokens_roles_follow_the_groups_of_now(served: ServedBroker):
     first = served.delegate()
     assert (first["roles"], first["scope"]) == (["engineer"], "tickets:delete tickets:read")
     assert first["act"]["sub_profile"] == "ai_agent"
@@ -272,7 +184,7 @@ def test_a_delegated_tokens_roles_follow_the_groups_of_now(served: Served):
 
 @pytest.mark.parametrize("served", ["oidc"], indirect=True)
 @pytest.mark.parametrize("names_session", [False, True])
-def test_whom_the_provider_signs_out_is_signed_out_here(served: Served, names_session: bool):
+def test_whom_the_provider_signs_out_is_signed_out_here(served: ServedBroker, names_session: bool):
     """Keycloak names the person, or one session where the client is set to require that."""
     served.register(**{"backchannel.logout.session.required": str(names_session).lower()})
     with ExitStack() as stack:
@@ -284,3 +196,35 @@ def test_whom_the_provider_signs_out_is_signed_out_here(served: Served, names_se
         assert [served.is_signed_in(one) for one in (laptop, phone, bobs)] == [True, True, True]
         served.keycloak.end_session(session_id)
         assert [served.is_signed_in(one) for one in (laptop, phone, bobs)] == [False, names_session, True]
+
+
+def test_who_signs_out_here_can_sign_out_at_the_provider_too(served: ServedBroker):
+    with served.keycloak.browser() as browser:
+        served.sign_in(browser)
+        assert (served.is_signed_in(browser), len(served.keycloak.session_ids("ada"))) == (True, 1)
+        assert "You are signed out here and at Corp." in served.sign_out(browser)
+        assert (served.is_signed_in(browser), served.keycloak.session_ids("ada")) == (False, [])
+
+
+@pytest.mark.parametrize("served", ["saml", "saml-hardened"], indirect=True)
+def test_single_logout_from_the_provider_ends_the_session_here(served: ServedBroker):
+    with served.keycloak.browser() as laptop, served.keycloak.browser() as phone:
+        served.sign_in(laptop)
+        served.sign_in(phone)
+        page = served.keycloak.sign_out(laptop)
+        assert str(page.url).startswith(served.keycloak.realm_url), page.url
+        assert page.is_success, page.text
+        assert (served.is_signed_in(laptop), served.is_signed_in(phone)) == (False, True)
+        assert len(served.keycloak.session_ids("ada")) == 1
+
+
+@pytest.mark.parametrize("served", ["saml"], indirect=True)
+def test_a_key_that_only_unsigned_metadata_tells_of_is_shown_and_not_trusted(served: ServedBroker):
+    """Keycloak does not sign its metadata: an administrator decides, as long as the old key still signs."""
+    served.keycloak.publish_key()
+    assert refresh_metadata(served.rt, CONNECTORS) == {"failed": 1}
+    with served.rt.database.unscoped() as session:
+        reading = session.scalars(select(MetadataReading)).one()
+    assert reading.problem == "unsigned_change"
+    assert len(reading.offered) == 2
+    assert served.delegate()["roles"] == ["engineer"]

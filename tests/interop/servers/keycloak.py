@@ -74,7 +74,7 @@ class Keycloak:
         for known in self._ask("GET", "/clients", params={"clientId": entity_id}).json():
             self._ask("DELETE", f"/clients/{known['id']}")
         client = json.loads((FILES / "saml_client.json").read_text())
-        client |= {"clientId": entity_id, "redirectUris": [callback_url], "adminUrl": callback_url}
+        client |= {"clientId": entity_id, "redirectUris": [callback_url]}
         client["defaultClientScopes"] = list(scopes)
         client["attributes"] |= {"saml_assertion_consumer_url_post": callback_url, **attributes}
         self._ask("POST", "/clients", client)
@@ -161,6 +161,12 @@ class Keycloak:
     def browser(self) -> httpx2.Client:
         """Return a new browser that trusts the authority of the provider's certificate."""
         return httpx2.Client(timeout=60, trust_env=False, verify=self.tls)
+
+    def sign_out(self, client: httpx2.Client) -> httpx2.Response:
+        """Let a person sign out at Keycloak's own page; return the page that the browser ends at."""
+        found = walk(client, f"{self.realm_url}/protocol/openid-connect/logout", self.base_url, "", "")
+        assert isinstance(found, httpx2.Response)
+        return found
 
     def answer(self, start_url: str, user: str, password: str, callback_url: str) -> Delivery:
         """Return what the browser would bring to `callback_url`, in a new browser."""
