@@ -24,7 +24,7 @@ REALM: dict[str, Any] = json.loads((FILES / "realm.json").read_text())
 CLIENT: dict[str, Any] = REALM["clients"][0]
 PEOPLE: dict[str, list[str]] = {one["username"]: one["groups"] for one in REALM["users"]}
 ADMIN, ADMIN_PASSWORD = "interop-admin", "interop-admin-password"
-START_SECONDS = 150
+START_SECONDS = 240
 LIFE_SECONDS = 1800
 JAVA = "-Xms64m -Xmx384m -XX:MaxMetaspaceSize=208m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 """One person at a time signs in: a small heap and quick compiling, about 400 MB in all."""
