@@ -17,6 +17,7 @@ from idp_connectors.saml.names import (
     ENCRYPTION,
     PROTOCOL,
     SIGNATURE,
+    STATUS_SUCCESS,
     assertion,
     protocol,
     signature,
@@ -82,6 +83,8 @@ def screen_response(document: bytes, *, may_be_encrypted: bool = False) -> Scree
         raise refuse(f"the root is {root.tag!r:.120}")
     kinds = (assertion("Assertion"), assertion("EncryptedAssertion"))
     assertions = [element for element in elements if element.tag in kinds]
+    if not assertions:
+        _tell_refusal(root)
     # Without this: signature wrapping (XSW 1 to 8) has the verifier look at one assertion and the reader at
     # another. With one assertion, directly below the root, there is no other.
     if len(assertions) != 1 or assertions[0].getparent() is not root:
@@ -102,6 +105,18 @@ def screen_response(document: bytes, *, may_be_encrypted: bool = False) -> Scree
         response_signature=response_signature,
         assertion_signature=assertion_signature,
     )
+
+
+def _tell_refusal(root: etree._Element) -> None:
+    """Raise ConnectorError if a response without an assertion says why it has none; it can only refuse."""
+    codes = [code.get("Value", "") for code in root.iter(protocol("StatusCode"))]
+    if codes and codes[0] != STATUS_SUCCESS:
+        message = root.findtext(f"{protocol('Status')}/{protocol('StatusMessage')}", "")
+        raise ConnectorError(
+            ConnectorErrorCode.UPSTREAM_REFUSED,
+            "The identity provider did not sign you in.",
+            detail=f"status {[code.rpartition(':')[2] for code in codes]!r:.120} {message!r:.300}",
+        )
 
 
 def parse_strictly(document: bytes) -> etree._Element:

@@ -374,3 +374,23 @@ def test_unknown_conditions_are_refused():
     once = SamlIdentityProvider()
     once.bend = lambda root: etree.SubElement(find(root, CONDITIONS), f"{{{SAML}}}OneTimeUse")
     assert sign_in(once).subject == "u-1"
+
+
+def test_a_refusal_without_an_assertion_is_told_as_one():
+    message = "AADSTS50105: The signed in user is not assigned to a role for the application."
+
+    def refuse(root):
+        status = find(root, "samlp:Status")
+        etree.SubElement(status, f"{{{SAMLP}}}StatusMessage").text = message
+        find(root, "samlp:Status/samlp:StatusCode").set(
+            "Value", "urn:oasis:names:tc:SAML:2.0:status:Requester"
+        )
+        root.remove(find(root, "saml:Assertion"))
+
+    def only_without(root):
+        root.remove(find(root, "saml:Assertion"))
+
+    refused = SamlIdentityProvider(sign_assertion=False, bend=refuse)
+    assert message in assert_refused(refused, Code.UPSTREAM_REFUSED).detail
+    # The twin that claims success and brings nobody is no refusal, but no answer either.
+    assert_refused(SamlIdentityProvider(sign_assertion=False, bend=only_without), Code.DOCUMENT_REFUSED)
