@@ -122,6 +122,7 @@ def _words(
         "connection_id": connection.id,
         "slug": connection.slug,
         "name": connection.name,
+        "kind": connection.kind,
         "kind_words": kind_words(connection.kind, connectors),
         "state": "enabled" if connection.is_active else "disabled",
         "last_sign_in_at": facts[0],

@@ -60,7 +60,21 @@ FORMS: dict[str, list[dict[str, str]]] = {
     "admin.agent_action": [{"action": one, "reason": "x"} for one in ("suspend", "revive", "kill")],
     "admin.person_action": [{"action": one} for one in ("end_sessions", "disable", "enable")],
     "admin.connection_action": [{"action": one} for one in ("disable", "enable")],
+    "admin.directory_sync_action": [{"action": one} for one in ("start", "confirm", "cancel")],
+    "admin.make_scim_token": [
+        {"name": "x", "days": "1", "access": "write", "matching": "manual", "overlap": ""}
+    ],
 }
+ANSWERS = {
+    # Revoking a token needs its id besides; without one there is nothing to revoke.
+    "admin.revoke_token": 404,
+    "admin.revoke_scim_token": 404,
+    # The token is shown in the answer, and nowhere else.
+    "admin.make_scim_token": 200,
+    # An OpenID Connect provider is no directory that can be walked.
+    "admin.directory_sync_action": 400,
+}
+"""What one's own object is answered with, where it is not the redirect to its page."""
 
 
 def routes(office: Office) -> list[tuple[str, str, str, str]]:
@@ -114,10 +128,7 @@ def test_T01_twin_own_ids_are_answered(two: Two) -> None:
         token = form_token(browser.get(home))
         form = {"csrf_token": token, **FORMS.get(endpoint, [{}])[0]}
         status, _ = ask(browser, method, path.replace(f"<{name}>", own[name]), form)
-        # Revoking a token needs its id besides; without one there is nothing to revoke.
-        assert status == (200 if method == "GET" else 404 if endpoint == "admin.revoke_token" else 303), (
-            endpoint
-        )
+        assert status == (200 if method == "GET" else ANSWERS.get(endpoint, 303)), endpoint
         if endpoint in ("admin.connection_action", "admin.person_action"):
             # What was ended is let in again, so that the next route meets a person who is signed in.
             submit(admin, home, path.replace(f"<{name}>", own[name]), action="enable")
