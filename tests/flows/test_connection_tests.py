@@ -19,10 +19,14 @@ from broker.federation.connection_tests import (
     list_tests,
 )
 from broker.federation.diagnosing import Row
+from broker.federation.flows import TakenFlow
 from broker.federation.models import ConnectionTest
+from broker.federation.signing_in import Signing, complete
 from broker.kernel import egress
+from broker.kernel.errors import Refusal
 from broker.tenants.models import Connection
 from broker.tokens.models import BrowserSession, Grant
+from idp_connectors.registry import CONNECTORS
 from tests.builders.emulated import PEOPLE, EmulatedSite, open_emulated
 from tests.builders.site import Browser, cookies_set, form_token, refreshed_to
 
@@ -215,6 +219,15 @@ def test_a_test_makes_no_user_and_no_session(emulated: EmulatedSite, admin: Brow
     with emulated.rt.database.read(emulated.acme.id) as session:
         seen = select(Connection.last_sign_in_at).where(Connection.id == emulated.connections[name].id)
         assert session.scalar(seen) is None
+
+
+def test_the_flow_of_a_test_is_refused_where_people_are_signed_in(emulated: EmulatedSite) -> None:
+    okta = emulated.connections["okta"]
+    step = Signing(emulated.rt, emulated.acme, okta, CONNECTORS["oidc"], CONNECTORS, emulated.world.ctx)
+    flow = TakenFlow(private={}, form={}, resume_url="/t/acme/me/agents", test_id="ctest_1")
+    with pytest.raises(Refusal) as refused:
+        complete(step, flow, query={}, previous=None)
+    assert refused.value.reason == "flow_of_test"
 
 
 def test_a_switched_off_connection_can_be_tried_and_still_signs_nobody_in(
