@@ -91,7 +91,7 @@ class Following:
         self.egress = Fetching(self.provider)
         self.rt = replace(world.rt, egress=self.egress)  # type: ignore[arg-type]
         self.tenant = world.tenant()
-        given = SamlIdentityProvider().config(metadata_url=URL, **config)
+        given = SamlIdentityProvider().config(**{"metadata_url": URL, **config})
         stored = SamlConfig.model_validate(given).model_dump(mode="json")
         self.connection = world.connection(self.tenant, "corp", kind="saml", config=stored)
 

@@ -72,6 +72,16 @@ def test_S34_an_unasked_answer_completes_no_sign_in_that_waits(site: Site):
     assert victim.get(kept.location).status_code == 303
 
 
+def test_S50_a_connection_that_is_switched_off_starts_nothing(site: Site):
+    allow(site)
+    form = unasked(site, site.browser(), "")
+    with site.rt.database.core_write() as core:
+        core.execute(update(Connection).where(Connection.id == site.adfs.id).values(state="disabled"))
+        bump(core, site.acme.id)
+    assert site.browser().post_from_elsewhere(ACS, form, "https://idp.example").status_code == 400
+    assert [one.reason for one in site.events("sign_in.refused")] == ["connection_disabled"]
+
+
 def test_a_handle_that_is_not_ours_is_refused_all_the_same(site: Site):
     allow(site)
     form = unasked(site, site.browser(), "h" * 43)

@@ -153,6 +153,16 @@ def test_a_federations_certificate_vouches_where_the_connection_says_so(world: W
     assert scene.reading.problem == "unsigned"
 
 
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "10.0.0.1", "[::ffff:10.0.0.1]", "100.64.0.1"], ids=lambda host: f"S47-{host}"
+)
+def test_s47_metadata_is_not_fetched_from_inside(world: World, host: str):
+    """Through the real way out; its own suite has the other ways to get there (W10)."""
+    scene = Following(world, metadata_url=f"https://{host}/metadata")
+    assert refresh_metadata(world.rt, CONNECTORS) == {"failed": 1}
+    assert scene.reading.problem == "unreachable"
+
+
 def test_one_process_at_a_time_reads(scene: Following):
     with scene.world.rt.database.core_write() as core:
         acquire_lease(core, name=LEASE, holder="another", now=scene.world.now, ttl_seconds=60)

@@ -328,7 +328,7 @@ def switch_off(site: Site, model: Any, row_id: str) -> None:
         bump(session.connection(), site.acme.id)
 
 
-@pytest.mark.parametrize("kind", ["okta", "adfs"])
+@pytest.mark.parametrize("kind", ["okta", "adfs"], ids=["S50-okta", "S50-adfs"])
 def test_a_connection_that_is_switched_off_is_refused_at_every_step(site: Site, kind: str) -> None:
     browser = site.browser()
     begun = site.begin(browser, kind)
