@@ -3,6 +3,7 @@
 SETUP := deploy/setup.sh
 STAMP := $(shell $(SETUP) stamp)
 RUN := .venv/bin
+PROOFS ?= proof
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
@@ -17,8 +18,8 @@ demo: $(STAMP) ## Serve the demo on loopback and open on its first page
 test: $(STAMP) ## Run the tests; needs no service and no root
 	$(RUN)/python -m pytest -q $(PYTEST_ARGS)
 
-proof: $(STAMP) ## Run the long proofs: chains, token trees, races between processes, pictures of all pages
-	$(RUN)/python -m pytest -q -m proof $(PYTEST_ARGS)
+proof: $(STAMP) ## Run the long proofs: chains, token trees, races, pictures of all pages, large directories
+	$(RUN)/python -m pytest -q -m "$(PROOFS)" $(PYTEST_ARGS)
 
 bench: $(STAMP) ## Measure the token paths against a bare response, on this machine
 	$(RUN)/python -m tests.bench

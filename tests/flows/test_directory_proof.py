@@ -23,7 +23,7 @@ from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from tests.builders.large_directory import HOST, LargeDirectory, serving_large, uid_of, uuid_of
 from tests.builders.world import World, open_world
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.large]
 
 PEOPLE, GROUPS = 100_000, 5_000
 SIGNED_IN, LEFT = 20_000, 1_200

@@ -19,7 +19,7 @@ from tests.builders.provisioning import Provider
 from tests.builders.served_world import open_served_world
 from tests.builders.server import Server, free_port, running_broker
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.large]
 
 PEOPLE, GROUPS, MEMBERS = 2_000, 100, 20
 """What two minutes hold on two busy cores. A directory of 100,000 people and 5,000 groups takes as much
