@@ -7,8 +7,11 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from sqlalchemy import update
 
 from broker.demo.world import World
+from broker.federation.models import DirectorySync
+from broker.tenants.snapshot import find_tenant
 from tests.browser.gallery import Gallery
 from tests.browser.visitor import Visitor
 from tests.browser.walks import enter_administration
@@ -64,3 +67,29 @@ def test_a_provider_is_given_its_token(new_world: World, visitor: Visitor, galle
     visitor.follow("All of them")
     visitor.page.locator("details.event summary").first.click()
     gallery.take("admin-scim-log")
+
+
+@pytest.mark.proof
+def test_a_directorys_walk_is_watched(new_world: World, visitor: Visitor, gallery: Gallery) -> None:
+    rt, now = new_world.broker.runtime, new_world.broker.runtime.clock.now()
+    tenant = find_tenant(rt, "acme")
+    assert tenant is not None
+    connection = next(iter(tenant.connections.values()))
+    page = f"{new_world.tenant_url}/admin/connections/{connection.id}/sync"
+    enter_administration(visitor, new_world)
+    visitor.open(page)
+    gallery.take("admin-sync-never")
+    walk = DirectorySync(
+        connection_id=connection.id, run=1, state="running", phase="people", parts=[], known=100_000,
+        started_at=now - 300, changed_at=now,
+    )  # fmt: skip
+    with rt.database.write(tenant.id) as session:
+        session.add(walk)
+    visitor.page.reload()
+    gallery.take("admin-sync-running")
+    with rt.database.write(tenant.id) as session:
+        session.execute(update(DirectorySync).values(state="waiting", leaving=9_000))
+    visitor.page.reload()
+    gallery.take("admin-sync-waiting")
+    visitor.press("Switch them off")
+    visitor.sees("Running")
