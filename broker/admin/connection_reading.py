@@ -56,6 +56,11 @@ def read_provider(
     return Reading(filled, preview, left=left)
 
 
+def read_edited(desk: Desk, connector: Connector, form: FormValues, upload: bytes) -> Reading:
+    """Return what the provider says, filled into the form of a stored connection; nothing is stored."""
+    return read_provider(desk, connector, None, form, upload)
+
+
 def reading_context(
     desk: Desk, connector: Connector, form: FormValues, reading: Reading | None
 ) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens.cascade import GRANTS
 from broker.tokens.reading import measure_reach, tokens_where_grants
 from broker.tokens.switching_off import end_connection, switch_on
+from broker.web.formatting import in_words
 from idp_connectors.base import Connector, secret_fields
 
 _SIGN_INS_SHOWN, _SIGN_INS_SEARCHED = 10, 200
@@ -28,6 +29,7 @@ _TITLES = {
     AuditEvent.CONNECTION_DISABLED.value: "The connection was disabled.",
     AuditEvent.CONNECTION_ENABLED.value: "The connection was enabled.",
     AuditEvent.CONNECTION_CREATED.value: "The connection was saved, switched off.",
+    AuditEvent.CONNECTION_CHANGED.value: "The connection was changed.",
 }
 
 
@@ -230,15 +232,27 @@ def _enable(desk: Desk, connection: ConnectionView) -> None:
         write_down(session, desk, AuditEvent.CONNECTION_ENABLED, target_id=connection.id)
 
 
+def find_removal(desk: Desk, done: str) -> dict[str, str] | None:
+    """Return what the list says after a connection was removed."""
+    event = find_done(desk, done)
+    if event is None or event.event != AuditEvent.CONNECTION_REMOVED:
+        return None
+    ended = ended_words(event)
+    text = f"{ended} ended just now." if ended else "Nothing had to end."
+    return {"title": f"The connection {event.data.get('slug', '')} was removed.", "text": text}
+
+
 def _find_receipt(desk: Desk, connection_id: str, done: str) -> dict[str, str] | None:
     event = find_done(desk, done, target_id=connection_id)
     if event is None or event.event not in _TITLES:
         return None
     ended = ended_words(event)
-    if event.event == AuditEvent.CONNECTION_ENABLED:
-        text = "People may sign in through it. What ended before stays ended."
-    elif event.event == AuditEvent.CONNECTION_CREATED:
-        text = "Nobody sees it on the sign-in page yet. Enable it when you have tried it."
-    else:
-        text = f"{ended} ended just now." if ended else "Nothing had to end."
+    changed = [str(one).replace("_", " ") for one in event.data.get("fields", ())]
+    text = {
+        AuditEvent.CONNECTION_ENABLED.value: "People may sign in through it. What ended before stays ended.",
+        AuditEvent.CONNECTION_CREATED.value: (
+            "Nobody sees it on the sign-in page yet. Enable it when you have tried it."
+        ),
+        AuditEvent.CONNECTION_CHANGED.value: f"Changed: {in_words(changed)}." if changed else "",
+    }.get(event.event, f"{ended} ended just now." if ended else "Nothing had to end.")
     return {"title": _TITLES[event.event], "text": text}

@@ -1,6 +1,7 @@
 """A page's generated fields as a browser would send them unchanged."""
 
 from html.parser import HTMLParser
+from typing import Any
 
 from werkzeug.test import TestResponse
 
@@ -10,7 +11,7 @@ _PREFIXES = ("set-", "take-", "filled")
 class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[str, str] = {}
+        self.found: dict[str, Any] = {}
         self._area = ""
         self._select = ""
 
@@ -19,11 +20,17 @@ class _Reader(HTMLParser):
         name = given.get("name", "")
         is_sent = given.get("type") != "checkbox" or "checked" in given
         if tag == "input" and name.startswith(_PREFIXES) and is_sent:
-            self.found.setdefault(name, given.get("value", ""))
-        elif tag == "textarea":
+            value = given.get("value", "")
+            before = self.found.get(name)
+            # Boxes of one name are sent together.
+            is_more = given.get("type") == "checkbox" and before is not None
+            self.found[name] = (
+                [*([before] if isinstance(before, str) else before), value] if is_more else value
+            )
+        elif tag == "textarea" and name.startswith(_PREFIXES):
             self._area = name
             self.found[name] = ""
-        elif tag == "select":
+        elif tag == "select" and name.startswith(_PREFIXES):
             self._select = name
         elif tag == "option" and self._select and ("selected" in given or self._select not in self.found):
             self.found[self._select] = given["value"]
@@ -39,8 +46,8 @@ class _Reader(HTMLParser):
             self._select = ""
 
 
-def shown(page: TestResponse) -> dict[str, str]:
-    """The generated fields of a page with the values that it shows, of several boxes the first."""
+def shown(page: TestResponse) -> dict[str, Any]:
+    """The generated fields of a page with the values that it shows."""
     reader = _Reader()
     reader.feed(page.text)
     return reader.found

@@ -73,6 +73,9 @@ ANSWERS = {
     "admin.make_scim_token": 200,
     # An OpenID Connect provider is no directory that can be walked.
     "admin.directory_sync_action": 400,
+    # A form that says nothing: settings, and a typed word, are needed besides.
+    "admin.change_connection": 400,
+    "admin.remove_connection": 400,
 }
 """What one's own object is answered with, where it is not the redirect to its page."""
 

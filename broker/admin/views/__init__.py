@@ -3,6 +3,7 @@
 from broker.admin.views import (
     agents,
     audit_log,
+    connection_editing,
     connection_tests,
     connection_wizard,
     connections,
@@ -21,6 +22,7 @@ __all__ = [
     "agents",
     "audit_log",
     "blueprint",
+    "connection_editing",
     "connection_tests",
     "connection_wizard",
     "connections",

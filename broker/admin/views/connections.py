@@ -3,7 +3,7 @@
 from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from broker.admin.connections import act_on_connection, connection_context, list_connections
+from broker.admin.connections import act_on_connection, connection_context, find_removal, list_connections
 from broker.admin.views.gate import blueprint, desk, done_id
 from broker.web.current import connectors
 from broker.web.onward import see_other
@@ -12,7 +12,11 @@ from broker.web.onward import see_other
 @blueprint.get("/admin/connections", endpoint="connections")
 def show_connections() -> ResponseReturnValue:
     """Show the tenant's identity providers."""
-    return render_template("admin/connections.html", connections=list_connections(desk(), connectors()))
+    return render_template(
+        "admin/connections.html",
+        connections=list_connections(desk(), connectors()),
+        receipt=find_removal(desk(), done_id()),
+    )
 
 
 @blueprint.get("/admin/connections/<connection_id>", endpoint="connection")
