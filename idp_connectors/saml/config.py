@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -187,6 +188,7 @@ def _safe_url(name: str, value: str) -> str:
     return value
 
 
+@lru_cache(maxsize=1024)
 def _normalise_certificate(text: str) -> str:
     """Return a certificate as one line of base64, if its key is strong enough; raises ValueError."""
     try:

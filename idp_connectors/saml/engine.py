@@ -7,7 +7,7 @@ import base64
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,9 +49,7 @@ def verify_signatures(
     `clear` is `received` with its assertion in the clear, or the same where nothing was encrypted.
     """
     library = _library()
-    settings = library.settings_class(
-        library_settings(config, entity_id=entity_id, callback_url=callback_url)
-    )
+    settings = _read_settings(config, entity_id, callback_url)
     token = _moment.set(now)
     try:
         response = library.response_class(settings, received.document, clear.document)
@@ -66,6 +64,12 @@ def verify_signatures(
         ) from error
     finally:
         _moment.reset(token)
+
+
+@lru_cache(maxsize=256)
+def _read_settings(config: SamlConfig, entity_id: str, callback_url: str) -> Any:
+    """Return the library's settings object, which a validation only reads; it is made once per connection."""
+    return _library().settings_class(library_settings(config, entity_id=entity_id, callback_url=callback_url))
 
 
 def library_settings(config: SamlConfig, *, entity_id: str, callback_url: str) -> dict[str, Any]:
