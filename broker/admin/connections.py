@@ -16,6 +16,7 @@ from broker.audit.reading import EventFilter, list_events
 from broker.audit.wording import tone_of, words_of
 from broker.directory.models import IdentityLink
 from broker.federation.addresses import POSTED_ANSWERS, addresses_of
+from broker.federation.connection_warnings import ConnectionWarning, WarningCode, list_warnings
 from broker.tenants.models import Connection
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens.cascade import GRANTS
@@ -30,6 +31,33 @@ _TITLES = {
     AuditEvent.CONNECTION_ENABLED.value: "The connection was enabled.",
     AuditEvent.CONNECTION_CREATED.value: "The connection was saved, switched off.",
     AuditEvent.CONNECTION_CHANGED.value: "The connection was changed.",
+}
+
+_WARNINGS: dict[WarningCode, tuple[str, str]] = {
+    "certificate_ends": (
+        "The provider's signing certificate ends soon.",
+        "Add the provider's next certificate beside it; both are accepted meanwhile.",
+    ),
+    "certificate_ended": (
+        "The provider's signing certificate has ended.",
+        "Sign-ins go by its key and still work. Ask the provider for its new certificate.",
+    ),
+    "own_certificate_ends": (
+        "Our own certificate towards this provider ends soon.",
+        "Publish the next one on the command line: broker key saml.",
+    ),
+    "metadata_failed": (
+        "The provider's metadata could not be taken over.",
+        "What was read before stays in use. See whether its address still answers.",
+    ),
+    "metadata_unsigned_change": (
+        "The provider's metadata changed, and nobody we trust signed it.",
+        "What was read before stays in use. Compare with the provider's console, then edit the connection.",
+    ),
+    "metadata_ends": (
+        "The provider's metadata is about to end.",
+        "The provider has to publish it anew.",
+    ),
 }
 
 
@@ -57,11 +85,13 @@ def connection_context(
     with desk.rt.database.read(desk.tenant.id) as session:
         facts = _facts(session, desk.tenant.id).get(connection.id, (None, 0))
         sign_ins = _sign_ins(session, desk, connection.id)
+        warnings = list_warnings(session.connection(), desk.tenant.id, connection, desk.now)
     return {
         "connection": _words(desk.tenant, connection, facts, connectors),
         "addresses": _addresses(desk.tenant, connection),
         "settings": _settings(connection, connectors.get(connection.kind)),
         "certificates": certificates_of(connection),
+        "warnings": [_warning_words(one) for one in warnings],
         "sign_ins": sign_ins,
         "receipt": _find_receipt(desk, connection.id, done),
     }
@@ -96,6 +126,11 @@ def certificates_of(connection: ConnectionView) -> list[dict[str, Any]]:
             }
         )
     return sorted(found, key=lambda one: int(one["expires_at"]))
+
+
+def _warning_words(warning: ConnectionWarning) -> dict[str, Any]:
+    title, text = _WARNINGS[warning.code]
+    return {"title": title, "text": text, "detail": warning.detail, "at": warning.at}
 
 
 def _facts(session: Session, tenant_id: str) -> dict[str, tuple[int | None, int]]:

@@ -96,8 +96,9 @@ def open_signing(
     kind: str = "",
     is_posted: bool | None = None,
     handle: str = "",
+    may_be_off: bool = False,
 ) -> Signing:
-    """Return the step for the tenant's active connection ``slug``.
+    """Return the step for the tenant's active connection ``slug``, or with ``may_be_off`` for any.
 
     An address that names a ``kind``, or that takes answers in one way only, must be the connection's own.
     The flow of a ``handle`` may be a connection test, which needs no active connection. Raises ``Refusal``:
@@ -114,7 +115,7 @@ def open_signing(
             whose_move=WhoseMove.YOU,
         )
     # Without this: a connection that was switched off could still be used through a kept address.
-    if not connection.is_active and not is_flow_of_test(rt, tenant.id, handle):
+    if not (may_be_off or connection.is_active or is_flow_of_test(rt, tenant.id, handle)):
         raise Refusal(
             ErrorCode.SIGN_IN_REFUSED,
             "Signing in this way is switched off.",

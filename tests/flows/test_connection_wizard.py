@@ -21,6 +21,10 @@ BROUGHT = {
     "take-client_secret": "sesame-open-now",
 }
 CERTIFICATE = saml_idp.key_and_certificate()[1].decode()
+CERTIFIED_AT = 1_767_225_600
+"""When the certificate of ``saml_idp`` began; it is good for 3,650 days."""
+
+DAY = 86_400
 
 
 @pytest.fixture
@@ -149,6 +153,14 @@ def test_a_saml_connection_takes_a_certificate_with_its_lines(office: Office) ->
     assert made is not None
     assert len(made.config["certificates"]) == 1
     assert made.config["assertion_signed"] is True
+    # The provider wants our metadata before anybody can sign in; the sign-in itself waits.
+    assert b"EntityDescriptor" in admin.get("/t/acme/saml/other/metadata").data
+    assert admin.get("/t/acme/sign-in/other").status_code == 400
+    page = f"/t/acme/admin/connections/{made.id}"
+    assert "signing certificate ends soon" not in admin.get(page).text
+    office.world.clock.advance(3640 * DAY - (office.world.now - CERTIFIED_AT))
+    assert "signing certificate ends soon" in office.admin().get(page).text
+    admin = office.admin()
     weaker = {**draft, "slug": "weaker"}
     sent = {**shown(go(admin, "setup", **weaker)), **brought}
     del sent["set-assertion_signed"]

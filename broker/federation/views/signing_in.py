@@ -1,5 +1,7 @@
 """Pages and addresses of signing in and out: choose, begin, come back, leave."""
 
+from typing import Any
+
 from flask import Response, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -94,8 +96,8 @@ def take_kept_answer(kind: str, connection: str, handle: str) -> ResponseReturnV
 
 @blueprint.get("/<kind>/<connection>/metadata", endpoint="metadata")
 def show_metadata(kind: str, connection: str) -> ResponseReturnValue:
-    """Describe us to the connection's provider."""
-    document = signing_in.service_metadata(_open(connection, kind))
+    """Describe us to the connection's provider, who wants to know us before anybody signs in."""
+    document = signing_in.service_metadata(_open(connection, kind, may_be_off=True))
     if document is None:
         raise Refusal(ErrorCode.NOT_FOUND, "This sign-in has no metadata.", reason="no_metadata")
     response = make_response(document)
@@ -182,10 +184,9 @@ def _password_page(
     return response
 
 
-def _open(slug: str, kind: str = "", is_posted: bool | None = None, handle: str = "") -> signing_in.Signing:
-    rt, ctx = runtime(), call_context()
+def _open(slug: str, kind: str = "", **where: Any) -> signing_in.Signing:
     return signing_in.open_signing(
-        rt, connectors(), tenant(), slug, ctx, kind=kind, is_posted=is_posted, handle=handle
+        runtime(), connectors(), tenant(), slug, call_context(), kind=kind, **where
     )
 
 
