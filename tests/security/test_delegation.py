@@ -154,7 +154,9 @@ SWITCHES = {
 }
 
 
-@pytest.mark.parametrize("what", SWITCHES)
+@pytest.mark.parametrize(
+    "what", SWITCHES, ids=lambda what: "S54-connection" if what == "connection" else what
+)
 def test_a26_disabled_is_disabled_on_every_path(scene: Scene, what: str) -> None:
     """T10 for what exists here: introspection, exchange, refresh and code, all refused at once."""
     first = scene.redeem(scene.code())
