@@ -169,6 +169,9 @@ def _words(
 
 
 def _addresses(tenant: TenantSnapshot, connection: ConnectionView) -> list[dict[str, str]]:
+    # A directory is asked, and sends nobody back.
+    if connection.kind == "ldap":
+        return []
     ours = addresses_of(tenant, connection)
     if connection.kind not in POSTED_ANSWERS:
         return [
@@ -204,16 +207,16 @@ def _addresses(tenant: TenantSnapshot, connection: ConnectionView) -> list[dict[
 
 
 def _settings(connection: ConnectionView, connector: Connector | None) -> list[dict[str, str]]:
-    """Return the connector's fields by their own titles; what the model calls secret is never among them."""
+    """Return the connector's fields that are set, by their titles; never what the model calls secret."""
     domains = {"label": "Offered to people of", "value": ", ".join(sorted(connection.domains)) or "everybody"}
     if connector is None:
         return [domains]
     model = connector.config_model
     hidden = secret_fields(model) | {"certificates"}
     return [domains] + [
-        {"label": info.title or name, "value": _value_words(connection.config.get(name))}
+        {"label": info.title or name, "value": _value_words(connection.config[name])}
         for name, info in model.model_fields.items()
-        if name not in hidden
+        if name not in hidden and connection.config.get(name) not in (None, "", [], {})
     ]
 
 
@@ -221,10 +224,10 @@ def _value_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={part}" for name, part in value.items()) or "none"
+        return ", ".join(f"{name}={part}" for name, part in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(str(part) for part in value) or "none"
-    return str(value) if value not in (None, "") else "none"
+        return ", ".join(str(part) for part in value)
+    return str(value)
 
 
 def _sign_ins(session: Session, desk: Desk, connection_id: str) -> list[dict[str, Any]]:
