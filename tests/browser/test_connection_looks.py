@@ -1,4 +1,4 @@
-"""A connection is added, looked at, edited, tested and removed: each page in light and dark, small and large."""
+"""A connection is added, edited, tested and removed: each page in light and dark, small and large."""
 
 from collections.abc import Iterator
 
