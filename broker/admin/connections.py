@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from broker.admin.changes import Desk, bad_form, change, find_done, not_found, write_down
-from broker.admin.connection_wizard import kind_words
+from broker.admin.connection_wizard import Kit, kind_words
 from broker.admin.names import ended_words, load_names
+from broker.admin.refused_sign_ins import list_refused
 from broker.audit.events import AuditEvent
 from broker.audit.reading import EventFilter, list_events
 from broker.audit.wording import tone_of, words_of
@@ -77,21 +78,21 @@ def get_connection(desk: Desk, connection_id: str) -> ConnectionView:
     return connection
 
 
-def connection_context(
-    desk: Desk, connection_id: str, connectors: Mapping[str, Connector], done: str
-) -> dict[str, Any]:
+def connection_context(desk: Desk, connection_id: str, kit: Kit, done: str) -> dict[str, Any]:
     """Return the context of ``admin/connection.html``; raises ``Refusal(not_found)``."""
     connection = get_connection(desk, connection_id)
     with desk.rt.database.read(desk.tenant.id) as session:
         facts = _facts(session, desk.tenant.id).get(connection.id, (None, 0))
         sign_ins = _sign_ins(session, desk, connection.id)
         warnings = list_warnings(session.connection(), desk.tenant.id, connection, desk.now)
+        refused = list_refused(session.connection(), desk, connection, kit.side_of(connection))
     return {
-        "connection": _words(desk.tenant, connection, facts, connectors),
+        "connection": _words(desk.tenant, connection, facts, kit.connectors),
         "addresses": _addresses(desk.tenant, connection),
-        "settings": _settings(connection, connectors.get(connection.kind)),
+        "settings": _settings(connection, kit.connectors.get(connection.kind)),
         "certificates": certificates_of(connection),
         "warnings": [_warning_words(one) for one in warnings],
+        "refused": refused,
         "sign_ins": sign_ins,
         "receipt": _find_receipt(desk, connection.id, done),
     }

@@ -3,9 +3,10 @@
 from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from broker.admin.connection_wizard import Kit
 from broker.admin.connections import act_on_connection, connection_context, find_removal, list_connections
 from broker.admin.views.gate import blueprint, desk, done_id
-from broker.web.current import connectors
+from broker.web.current import connectors, presets
 from broker.web.onward import see_other
 
 
@@ -22,7 +23,7 @@ def show_connections() -> ResponseReturnValue:
 @blueprint.get("/admin/connections/<connection_id>", endpoint="connection")
 def show_connection(connection_id: str) -> ResponseReturnValue:
     """Show one identity provider: addresses, settings, certificates, last sign-ins."""
-    context = connection_context(desk(), connection_id, connectors(), done_id())
+    context = connection_context(desk(), connection_id, Kit(connectors(), presets()), done_id())
     return render_template("admin/connection.html", **context)
 
 
