@@ -12,6 +12,7 @@ from idp_connectors.oidc.key_admission import admit_keys
 from idp_connectors.oidc.key_source import get_key
 from tests.builders.connector_deps import NOW, make_deps
 from tests.builders.oidc_op import ISSUER, OpenIdProvider, ec_key, rsa_key
+from tests.builders.oidc_rp import sign_in
 
 
 def public(key: Any, **extra: Any) -> dict[str, Any]:
@@ -113,6 +114,28 @@ def test_a_new_key_is_found_by_the_refresh():
     assert _find(provider, "rsa-2", cache, NOW + 31).kid == "rsa-2"
     with pytest.raises(ConnectorError):
         _find(provider, "rsa-1", cache, NOW + 31)
+
+
+def test_keys_change_twice_while_people_sign_in() -> None:
+    _sign_in_while_keys_change(30, seconds_apart=12)
+
+
+@pytest.mark.proof
+def test_keys_change_twice_during_a_thousand_sign_ins() -> None:
+    _sign_in_while_keys_change(1_000, seconds_apart=1)
+
+
+def _sign_in_while_keys_change(people: int, seconds_apart: int) -> None:
+    """A new key signs from the moment in which it is published, and the old one goes; nobody is sent away."""
+    provider, cache = OpenIdProvider(), MemoryCache()
+    for number in range(people):
+        if number in (people // 3, 2 * people // 3):
+            provider.key = rsa_key(f"rotated-{number}")
+            provider.published = [public(provider.key)]
+        now = provider.now = NOW + number * seconds_apart
+        identity = sign_in(provider, now=now, cache=cache, sub=f"u-{number}")
+        assert identity.subject == f"u-{number}"
+    assert _fetches(provider) == 3
 
 
 def test_o41_the_last_good_set_serves_through_an_outage_of_a_day():
