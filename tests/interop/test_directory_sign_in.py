@@ -11,6 +11,7 @@ from sqlalchemy import select
 from broker.app import build_app
 from broker.audit.log import ActorRef
 from broker.directory.models import GroupSnapshot
+from broker.directory.roles import live_roles
 from broker.federation.directory_sync import SyncDesk, SyncStatus, continue_sync, start_sync, sync_status
 from broker.kernel.clock import FixedClock
 from idp_connectors.base import ConnectorError
@@ -19,7 +20,7 @@ from tests.builders.corp_directory import CorpSite
 from tests.builders.world import World, open_world
 from tests.interop.servers.samba_ad import SambaAd
 from tests.interop.servers.slapd import Slapd
-from tests.interop.test_ldap_directories import real_deps
+from tests.interop.test_ldap_directories import CROWD, crowd, real_deps
 
 pytestmark = pytest.mark.interop
 
@@ -89,6 +90,24 @@ def test_people_sign_in_and_a_walk_tells_the_same_groups(server: Server, site: C
     assert site.try_password(site.browser(), user, PASSWORD).status_code == 400
     held = walk(site)
     assert (held.leaving, held.state) == (1, "done" if held.known >= 20 else "waiting")
+
+
+@pytest.mark.proof
+def test_fifteen_hundred_nested_groups_give_their_roles(server: Server, site: CorpSite) -> None:
+    server.load(*crowd(server, "throng", "thr-"))
+    rules = {"near": "thr-inner0", "far": f"thr-outer{CROWD - 1}", "never": f"thr-outer{CROWD}"}
+    for role, group in rules.items():
+        site.world.role(site.acme, role)
+        site.world.mapping(site.acme, site.corp, group, role, kind="name")
+    answer = site.try_password(site.browser(), "throng", PASSWORD)
+    assert answer.status_code == 303, answer.text
+    user_id = str(site.events("sign_in.succeeded")[-1].subject_id)
+    told, state, _ = groups_of(site, user_id)
+    # Samba counts the primary group of everybody besides.
+    assert (sum(name.startswith("thr-") for name in told), state) == (3 * CROWD, "complete")
+    with site.rt.database.read(site.acme.id) as session:
+        found = live_roles(session.connection(), site.rt, site.acme.id, user_id, site.world.now)
+    assert (found.roles, found.groups_state) == ({"near", "far"}, "complete")
 
 
 def test_the_self_check_names_the_make_and_tries_the_in_chain_rule(server: Server, site: CorpSite) -> None:

@@ -177,11 +177,11 @@ def test_a_person_in_1500_nested_groups_has_all_of_them(server: Server, crowds: 
         assert names(found) == expected, mode
 
 
-def crowd(server: Server) -> list[Any]:
-    """A person in 500 groups, each in another, each of those in another."""
-    records = [server.add_person("eve", PASSWORD)]
-    below = [server.person_dn("eve")] * CROWD
-    for ring in ("inner", "middle", "outer"):
+def crowd(server: Server, person: str = "eve", mark: str = "") -> list[Any]:
+    """A person in 500 groups, each in another, each of those in another; their names begin with ``mark``."""
+    records = [server.add_person(person, PASSWORD)]
+    below = [server.person_dn(person)] * CROWD
+    for ring in (f"{mark}inner", f"{mark}middle", f"{mark}outer"):
         records += [server.add_group(f"{ring}{at}", [below[at]]) for at in range(CROWD)]
         below = [server.group_dn(f"{ring}{at}") for at in range(CROWD)]
     return records
