@@ -1,5 +1,7 @@
 """Encrypted assertions: what is opened, what is refused, and that a refusal tells nothing of the content."""
 
+import statistics
+import time
 from copy import deepcopy
 
 import pytest
@@ -34,6 +36,11 @@ XENC_NS = {**NS, "xenc": XENC}
 
 
 def sign_in(idp: SamlIdentityProvider, *, keys: tuple[str, ...] = ("sp-encryption",), **settings: object):
+    return answer(idp, keys=keys, **settings)()
+
+
+def answer(idp: SamlIdentityProvider, *, keys: tuple[str, ...] = ("sp-encryption",), **settings: object):
+    """Return what looks at the provider's answer, as often as it is called."""
     settings = {
         "encryption": "accepted",
         "assertion_signed": idp.sign_assertion,
@@ -42,7 +49,7 @@ def sign_in(idp: SamlIdentityProvider, *, keys: tuple[str, ...] = ("sp-encryptio
     login = SamlConnector().interactive(idp.config(**settings), {})
     deps = make_deps(keys=make_service_keys(encryption=keys))
     callback = idp.sign_in(login.begin(LOGIN, deps), attributes={"groups": ["eng"]})
-    return login.complete(callback, deps)
+    return lambda: login.complete(callback, deps)
 
 
 def refusal(idp: SamlIdentityProvider, **settings: object) -> ConnectorError:
@@ -105,20 +112,40 @@ def test_s44_pkcs1_key_transport_is_refused():
     assert "RSA-OAEP" in error.public
 
 
-def test_s44_every_failed_decryption_looks_the_same():
-    """A wrong key, a damaged key, a damaged content and a key of another length: one answer, one detail."""
+def damage(path: str):
+    def change(root: etree._Element) -> None:
+        value = root.xpath(path, namespaces=XENC_NS)[0]
+        text = value.text or ""
+        value.text = ("B" if text[20] == "A" else "A").join((text[:20], text[21:]))
 
-    def damage(path: str):
-        def change(root: etree._Element) -> None:
-            value = root.xpath(path, namespaces=XENC_NS)[0]
-            text = value.text or ""
-            value.text = ("B" if text[20] == "A" else "A").join((text[:20], text[21:]))
+    return change
 
-        return change
 
-    other, wrapped, content = encrypting(key_name="sp-other"), encrypting(), encrypting()
+def damaged() -> tuple[SamlIdentityProvider, SamlIdentityProvider]:
+    """Return one that spoils the wrapped key, and one that spoils the content."""
+    wrapped, content = encrypting(), encrypting()
     wrapped.bend_signed = damage("//xenc:EncryptedKey//xenc:CipherValue")
     content.bend_signed = damage("//xenc:EncryptedData/xenc:CipherData/xenc:CipherValue")
+    return wrapped, content
+
+
+@pytest.mark.proof
+def test_s44_a_damaged_key_takes_as_long_as_a_damaged_content():
+    """Two thousand answers in turns: who measures them learns less than a millisecond of where it failed."""
+    looks = [answer(idp) for idp in damaged()]
+    times: list[list[float]] = [[], []]
+    for _ in range(1_000):
+        for look, spent in zip(looks, times, strict=True):
+            started = time.thread_time()
+            with pytest.raises(ConnectorError):
+                look()
+            spent.append(time.thread_time() - started)
+    assert abs(statistics.median(times[0]) - statistics.median(times[1])) < 0.001
+
+
+def test_s44_every_failed_decryption_looks_the_same():
+    """A wrong key, a damaged key, a damaged content and a key of another length: one answer, one detail."""
+    other, (wrapped, content) = encrypting(key_name="sp-other"), damaged()
     short = encrypting(cipher=XENC11 + "aes128-gcm")
     short.bend_signed = lambda root: root.xpath(
         "//xenc:EncryptedData/xenc:EncryptionMethod", namespaces=XENC_NS
