@@ -13,6 +13,7 @@ from broker.federation.addresses import POSTED_ANSWERS, addresses_of
 from broker.federation.deps import connector_deps
 from broker.federation.flows import TakenFlow, is_flow_of_test, keep_answer, start_flow, take_flow
 from broker.federation.groups import complete_groups, find_asking
+from broker.federation.refusals import refusal_of
 from broker.federation.service_keys import get_service_keys
 from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
@@ -29,7 +30,6 @@ from idp_connectors.base import (
     ChecksItself,
     Connector,
     ConnectorError,
-    ConnectorErrorCode,
     Deps,
     Finding,
     InteractiveLogin,
@@ -40,24 +40,6 @@ from idp_connectors.base import (
 
 _MAX_ACR = 200
 _MAX_AMR = 20
-_ADMINS_MOVE = frozenset(
-    {
-        ConnectorErrorCode.CONFIG_INVALID,
-        ConnectorErrorCode.LIBRARY_UNUSABLE,
-        ConnectorErrorCode.ACCOUNT_UNUSABLE,
-        ConnectorErrorCode.UPSTREAM_UNREACHABLE,
-        ConnectorErrorCode.DISCOVERY_INVALID,
-        ConnectorErrorCode.KEYS_INVALID,
-        ConnectorErrorCode.ALGORITHM_REFUSED,
-        ConnectorErrorCode.DECRYPTION_FAILED,
-        ConnectorErrorCode.SIGNATURE_INVALID,
-        ConnectorErrorCode.ISSUER_MISMATCH,
-        ConnectorErrorCode.AUDIENCE_MISMATCH,
-        ConnectorErrorCode.RECIPIENT_MISMATCH,
-        ConnectorErrorCode.CLAIM_MISSING,
-        ConnectorErrorCode.CLAIM_INVALID,
-    }
-)
 """Where a person can only tell their administrator; everything else is cured by starting again."""
 
 
@@ -251,24 +233,6 @@ def admit(
     return SignedInPerson(view, secret, resume_url)
 
 
-def record_refusal(
-    rt: Runtime, tenant: TenantSnapshot, ctx: CallContext, slug: str, refusal: Refusal
-) -> None:
-    """Write the refused sign-in into the tenant's event log, by its stable reason."""
-    connection = tenant.find_connection(slug)
-    with rt.database.core_write() as core:
-        record(
-            core,
-            ctx,
-            tenant_id=tenant.id,
-            event=AuditEvent.SIGN_IN_REFUSED,
-            outcome="refused",
-            target_id=connection.id if connection else "",
-            reason=refusal.reason,
-            writer_id=rt.writer_id,
-        )
-
-
 def service_metadata(step: Signing) -> bytes | None:
     """Return the document that describes us to the connection's provider, or None if its kind has none."""
     if not isinstance(step.connector, PublishesMetadata):
@@ -387,14 +351,3 @@ def _record_success(session: Session, step: Signing, bound: BoundUser, view: Bro
             sealer=step.rt.sealer,
             writer_id=step.rt.writer_id,
         )
-
-
-def refusal_of(error: ConnectorError) -> Refusal:
-    """Return the connector's refusal as the broker's own; its code becomes the reason."""
-    return Refusal(
-        ErrorCode.SIGN_IN_REFUSED,
-        error.public,
-        reason=error.code.value,
-        detail=f"{error.field}: {error.detail}" if error.field else error.detail,
-        whose_move=WhoseMove.ADMIN if error.code in _ADMINS_MOVE else WhoseMove.YOU,
-    )

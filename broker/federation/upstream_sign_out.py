@@ -7,13 +7,11 @@ from sqlalchemy import Connection
 from broker.audit.events import AuditEvent
 from broker.audit.log import ActorRef, record
 from broker.federation.addresses import addresses_of
-from broker.federation.signing_in import Signing, deps_of, refusal_of
-from broker.kernel.context import CallContext
+from broker.federation.refusals import refusal_of
+from broker.federation.signing_in import Signing, deps_of
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.replay import spend
-from broker.kernel.runtime import Runtime
 from broker.tenants.connections import open_secrets
-from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens.upstream_sessions import EndedUpstream, UpstreamName, end_upstream_sessions
 from idp_connectors.base import ConnectorError, SignOutMessage, SignOutOrder, SignsOut, UpstreamLogout
 
@@ -52,24 +50,6 @@ def find_logout(step: Signing) -> UpstreamLogout:
     with step.rt.database.core_read() as core:
         secrets = open_secrets(step.rt, core, step.tenant.id, step.connection.id)
     return step.connector.upstream_logout(step.connection.config, secrets)
-
-
-def record_refusal(
-    rt: Runtime, tenant: TenantSnapshot, ctx: CallContext, slug: str, refusal: Refusal
-) -> None:
-    """Write a refused message into the tenant's event log, by its stable reason."""
-    connection = tenant.find_connection(slug)
-    with rt.database.core_write() as core:
-        record(
-            core,
-            ctx,
-            tenant_id=tenant.id,
-            event=AuditEvent.SIGN_OUT_REFUSED,
-            outcome="refused",
-            target_id=connection.id if connection else "",
-            reason=refusal.reason,
-            writer_id=rt.writer_id,
-        )
 
 
 def _spend(core: Connection, step: Signing, order: SignOutOrder) -> None:

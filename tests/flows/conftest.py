@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.oauth import Scene
+from tests.builders.office import Office, open_office
 from tests.builders.site import Site, open_site
 from tests.builders.world import open_world
 
@@ -21,4 +22,11 @@ def scene(database_url: str, tmp_path: Path) -> Iterator[Scene]:
 def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
     """The broker's pages over HTTP, on every database under test."""
     with open_site(database_url, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def office(database_url: str, tmp_path: Path) -> Iterator[Office]:
+    """The pages of administrators and employees, on every database under test."""
+    with open_office(database_url, tmp_path) as opened:
         yield opened

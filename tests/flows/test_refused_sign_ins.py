@@ -1,20 +1,9 @@
 """A refused sign-in on its connection's page: why, what to change, and where in that provider's console."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from broker.federation.signing_in import record_refusal, refusal_of
+from broker.federation.refusals import record_refusal, refusal_of
 from broker.kernel.context import CallContext
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
-from tests.builders.office import Office, open_office
-
-
-@pytest.fixture
-def office(database_url: str, tmp_path: Path) -> Iterator[Office]:
-    with open_office(database_url, tmp_path) as opened:
-        yield opened
+from tests.builders.office import Office
 
 
 def refuse(office: Office, slug: str, code: ConnectorErrorCode) -> CallContext:

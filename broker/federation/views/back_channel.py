@@ -2,7 +2,9 @@
 
 from flask import Response, request
 
+from broker.audit.events import AuditEvent
 from broker.federation import upstream_sign_out
+from broker.federation.refusals import record_refusal
 from broker.federation.signing_in import open_signing
 from broker.kernel.errors import Refusal
 from broker.web.current import call_context, connectors, runtime, tenant
@@ -20,7 +22,8 @@ def logout(connection: str) -> Response:
         step = open_signing(runtime(), connectors(), tenant(), connection, call_context(), kind="oidc")
         upstream_sign_out.take_message(step, form=form)
     except Refusal as refusal:
-        upstream_sign_out.record_refusal(runtime(), tenant(), call_context(), connection, refusal)
+        event = AuditEvent.SIGN_OUT_REFUSED
+        record_refusal(runtime(), tenant(), call_context(), connection, refusal, event)
         raise
     # No cache may answer in our place: the next message must reach us (§2.8).
     return Response(status=200, headers={"Cache-Control": "no-store"})

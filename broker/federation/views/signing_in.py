@@ -9,6 +9,7 @@ from broker.federation import home_realm, passwords, sign_out_at_provider, signi
 from broker.federation.attempts import TooManyAttempts
 from broker.federation.connection_tests import finish_test
 from broker.federation.flows import HANDLE
+from broker.federation.refusals import record_refusal
 from broker.federation.unasked import may_start_unasked
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.tenants.snapshot import ConnectionView
@@ -279,4 +280,4 @@ class _Audited:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, Refusal):
-            signing_in.record_refusal(runtime(), tenant(), call_context(), self._connection, error)
+            record_refusal(runtime(), tenant(), call_context(), self._connection, error)

@@ -3,7 +3,9 @@
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
+from broker.audit.events import AuditEvent
 from broker.federation import sign_out_at_provider, upstream_sign_out
+from broker.federation.refusals import record_refusal
 from broker.federation.signing_in import open_signing
 from broker.kernel.errors import Refusal
 from broker.web.browser import find_browser_secret
@@ -34,7 +36,8 @@ def single_logout(connection: str) -> ResponseReturnValue:
         step = open_signing(runtime(), connectors(), tenant(), connection, call_context(), kind="saml")
         location = upstream_sign_out.take_message(step, query_string=_raw_query())
     except Refusal as refusal:
-        upstream_sign_out.record_refusal(runtime(), tenant(), call_context(), connection, refusal)
+        event = AuditEvent.SIGN_OUT_REFUSED
+        record_refusal(runtime(), tenant(), call_context(), connection, refusal, event)
         raise
     return see_other(location) if location else _page(step.connection.name)
 
