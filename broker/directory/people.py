@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.orm import Session
 
 from broker.directory.models import GroupSnapshot, IdentityLink, User
@@ -137,3 +137,17 @@ def _view(row: User) -> PersonView:
         created_at=row.created_at,
         last_sign_in_at=row.last_sign_in_at,
     )
+
+
+def find_users(core: Connection, tenant_id: str, connection_id: str, subject: str) -> list[str]:
+    """Return the ids of all who signed in through the connection with that subject, of whatever issuer."""
+    found = core.execute(
+        select(IdentityLink.user_id)
+        .distinct()
+        .where(
+            IdentityLink.tenant_id == tenant_id,
+            IdentityLink.connection_id == connection_id,
+            IdentityLink.subject == subject,
+        )
+    )
+    return list(found.scalars())

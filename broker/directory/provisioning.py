@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from broker.directory.group_facts import MAX_FACTS, ToldGroups, store_groups
 from broker.directory.models import IdentityLink, ProvisionedPerson, User
+from broker.directory.people import find_users
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 
 SOURCE = "scim"
@@ -82,16 +83,7 @@ def bind_known_user(
     Two users (of two issuers behind one connection), or a user who is bound already, leave the person
     pending. Without this: a guess would put one person's groups and fate on another.
     """
-    users = core.execute(
-        select(IdentityLink.user_id)
-        .distinct()
-        .where(
-            IdentityLink.tenant_id == tenant_id,
-            IdentityLink.connection_id == connection_id,
-            IdentityLink.subject == subject,
-        )
-    ).scalars()
-    found = list(users)
+    found = find_users(core, tenant_id, connection_id, subject)
     if len(found) != 1 or _bound_to(core, tenant_id, connection_id, found[0]) is not None:
         return None
     bind(core, tenant_id, connection_id, person_id, found[0])

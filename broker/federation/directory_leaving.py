@@ -1,12 +1,11 @@
 """Who is gone from a directory loses what agents hold for them; who is back may sign in again."""
 
-from collections.abc import Sequence
-
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, update
 
 from broker.audit.events import AuditEvent
 from broker.audit.log import ActorRef, record
 from broker.directory.models import IdentityLink, User
+from broker.directory.people import find_users
 from broker.federation.directory_walking import Walk
 from broker.federation.models import DirectoryPerson
 from broker.kernel.context import CallContext
@@ -107,7 +106,7 @@ def _let_in(core: Connection, rt: Runtime, tenant_id: str, connection_id: str, s
     ).rowcount
     core.execute(update(DirectoryPerson).where(this).values(state="active", is_told_active=True))
     now = rt.clock.now()
-    for user_id in _users_of(core, tenant_id, connection_id, subject) if was_ours else ():
+    for user_id in find_users(core, tenant_id, connection_id, subject) if was_ours else ():
         if switch_on(core, tenant_id, "user", user_id, now):
             _write_down(core, rt, tenant_id, connection_id, AuditEvent.USER_ENABLED, user_id)
 
@@ -115,7 +114,7 @@ def _let_in(core: Connection, rt: Runtime, tenant_id: str, connection_id: str, s
 def _switch_off(core: Connection, walk: Walk, subject: str) -> None:
     tenant_id, connection_id = walk.tenant.id, walk.connection.id
     ended_any = False
-    for user_id in _users_of(core, tenant_id, connection_id, subject):
+    for user_id in find_users(core, tenant_id, connection_id, subject):
         user = core.execute(
             select(User.state, User.email, User.email_verified_by).where(
                 User.tenant_id == tenant_id, User.id == user_id
@@ -181,22 +180,6 @@ def _write_down(
         target_id=target_id or user_id,
         reason=reason,
         data={"connection_id": connection_id, **(data or {})},
-    )
-
-
-def _users_of(core: Connection, tenant_id: str, connection_id: str, subject: str) -> Sequence[str]:
-    return (
-        core.execute(
-            select(IdentityLink.user_id)
-            .distinct()
-            .where(
-                IdentityLink.tenant_id == tenant_id,
-                IdentityLink.connection_id == connection_id,
-                IdentityLink.subject == subject,
-            )
-        )
-        .scalars()
-        .all()
     )
 
 
