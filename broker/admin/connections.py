@@ -1,7 +1,5 @@
 """What administrators see and do of identity providers: state, people, and the addresses to paste there."""
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,23 +8,25 @@ from sqlalchemy.orm import Session
 
 from broker.admin.changes import Desk, bad_form, change, find_done, not_found, write_down
 from broker.admin.connection_wizard import Kit, kind_words
-from broker.admin.names import ended_words, load_names
-from broker.admin.refused_sign_ins import list_refused
+from broker.admin.names import ended_words
+from broker.admin.sign_in_history import list_refused, list_sign_ins
 from broker.audit.events import AuditEvent
-from broker.audit.reading import EventFilter, list_events
-from broker.audit.wording import tone_of, words_of
 from broker.directory.models import IdentityLink
 from broker.federation.addresses import POSTED_ANSWERS, addresses_of
-from broker.federation.connection_warnings import ConnectionWarning, WarningCode, list_warnings
+from broker.federation.connection_warnings import (
+    ConnectionWarning,
+    WarningCode,
+    certificates_of,
+    list_warnings,
+)
 from broker.tenants.models import Connection
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens.cascade import GRANTS
 from broker.tokens.reading import measure_reach, tokens_where_grants
 from broker.tokens.switching_off import end_connection, switch_on
 from broker.web.formatting import in_words
-from idp_connectors.base import Connector, secret_fields
+from idp_connectors.base import Connector, SignsInByPassword, secret_fields
 
-_SIGN_INS_SHOWN, _SIGN_INS_SEARCHED = 10, 200
 _TITLES = {
     AuditEvent.CONNECTION_DISABLED.value: "The connection was disabled.",
     AuditEvent.CONNECTION_ENABLED.value: "The connection was enabled.",
@@ -81,15 +81,17 @@ def get_connection(desk: Desk, connection_id: str) -> ConnectionView:
 def connection_context(desk: Desk, connection_id: str, kit: Kit, done: str) -> dict[str, Any]:
     """Return the context of ``admin/connection.html``; raises ``Refusal(not_found)``."""
     connection = get_connection(desk, connection_id)
+    connector = kit.connectors.get(connection.kind)
     with desk.rt.database.read(desk.tenant.id) as session:
         facts = _facts(session, desk.tenant.id).get(connection.id, (None, 0))
-        sign_ins = _sign_ins(session, desk, connection.id)
-        warnings = list_warnings(session.connection(), desk.tenant.id, connection, desk.now)
-        refused = list_refused(session.connection(), desk, connection, kit.side_of(connection))
+        core = session.connection()
+        sign_ins = list_sign_ins(core, desk, connection)
+        refused = list_refused(core, desk, connection, kit.side_of(connection))
+        warnings = list_warnings(core, desk.tenant.id, connection, desk.now)
     return {
         "connection": _words(desk.tenant, connection, facts, kit.connectors),
-        "addresses": _addresses(desk.tenant, connection),
-        "settings": _settings(connection, kit.connectors.get(connection.kind)),
+        "addresses": _addresses(desk.tenant, connection, connector),
+        "settings": _settings(connection, connector),
         "certificates": certificates_of(connection),
         "warnings": [_warning_words(one) for one in warnings],
         "refused": refused,
@@ -107,26 +109,6 @@ def act_on_connection(desk: Desk, connection_id: str, action: str) -> None:
         _enable(desk, connection)
     else:
         raise bad_form("Choose one of the actions that the page offers.")
-
-
-def certificates_of(connection: ConnectionView) -> list[dict[str, Any]]:
-    """Return subject and end (epoch seconds) of the provider's signing certificates, soonest end first."""
-    # Imported here: it takes longer than all of this page, and a start should not wait for it.
-    from cryptography import x509
-
-    found = []
-    for text in connection.config.get("certificates", ()):
-        try:
-            certificate = x509.load_der_x509_certificate(base64.b64decode(text))
-        except (ValueError, binascii.Error):
-            continue
-        found.append(
-            {
-                "subject": certificate.subject.rfc4514_string() or "No subject",
-                "expires_at": int(certificate.not_valid_after_utc.timestamp()),
-            }
-        )
-    return sorted(found, key=lambda one: int(one["expires_at"]))
 
 
 def _warning_words(warning: ConnectionWarning) -> dict[str, Any]:
@@ -165,13 +147,15 @@ def _words(
         "state": "enabled" if connection.is_active else "disabled",
         "last_sign_in_at": facts[0],
         "people_count": facts[1],
-        "addresses": _addresses(tenant, connection),
+        "addresses": _addresses(tenant, connection, connectors.get(connection.kind)),
     }
 
 
-def _addresses(tenant: TenantSnapshot, connection: ConnectionView) -> list[dict[str, str]]:
+def _addresses(
+    tenant: TenantSnapshot, connection: ConnectionView, connector: Connector | None
+) -> list[dict[str, str]]:
     # A directory is asked, and sends nobody back.
-    if connection.kind == "ldap":
+    if isinstance(connector, SignsInByPassword):
         return []
     ours = addresses_of(tenant, connection)
     if connection.kind not in POSTED_ANSWERS:
@@ -229,22 +213,6 @@ def _value_words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(str(part) for part in value)
     return str(value)
-
-
-def _sign_ins(session: Session, desk: Desk, connection_id: str) -> list[dict[str, Any]]:
-    core = session.connection()
-    page = list_events(core, desk.tenant.id, EventFilter(event="sign_in"), limit=_SIGN_INS_SEARCHED)
-    events = [one for one in page.events if one.target_id == connection_id][:_SIGN_INS_SHOWN]
-    names = load_names(core, desk, events)
-    return [
-        {
-            "at": event.at,
-            "title": names.of(event.subject_id) if event.subject_id else words_of(event.event),
-            "detail": event.reason.replace("_", " "),
-            "tone": tone_of(event.event, event.outcome),
-        }
-        for event in events
-    ]
 
 
 def _disable(desk: Desk, connection: ConnectionView) -> None:

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, select
 
 from broker.admin.changes import Desk
-from broker.admin.connections import certificates_of
 from broker.admin.names import list_moments
 from broker.agents.snapshot import AgentsSnapshot, AgentView, load_agents
 from broker.audit.reading import EventFilter
 from broker.directory.models import GroupSnapshot, User
 from broker.directory.roles import load_roles
+from broker.federation.connection_warnings import certificates_of
 from broker.tenants.models import Tenant
 from broker.tokens.reading import count_live_tokens
 from broker.web.formatting import absolute_time, count, in_words
@@ -103,7 +103,7 @@ def _about_connections(desk: Desk) -> Iterator[Notice]:
                 *page,
             )
         for certificate in certificates_of(one):
-            ends = certificate["expires_at"]
+            ends = certificate.expires_at
             if ends <= desk.now:
                 text = f"It ended on {absolute_time(ends)}. Put the provider's new one beside it."
                 yield Notice("bad", f"A signing certificate of {one.name} has run out.", text, *page)

@@ -43,23 +43,37 @@ def list_warnings(
     ]
 
 
-def _of_certificates(connection: ConnectionView, now: int) -> list[ConnectionWarning]:
+@dataclass(frozen=True, slots=True, order=True)
+class ProviderCertificate:
+    """A signing certificate of a provider: its end (epoch seconds), and its subject, which may be empty."""
+
+    expires_at: int
+    subject: str
+
+
+def certificates_of(connection: ConnectionView) -> list[ProviderCertificate]:
+    """Return the provider's signing certificates, soonest end first, without those that cannot be read."""
     # Imported here: it takes longer than all of a page, and a start should not wait for it.
     from cryptography import x509
 
-    ends: list[tuple[int, str]] = []
+    found = []
     for text in connection.config.get("certificates", ()):
         try:
             certificate = x509.load_der_x509_certificate(base64.b64decode(text))
         except (ValueError, binascii.Error):
             continue
         end = int(certificate.not_valid_after_utc.timestamp())
-        ends.append((end, certificate.subject.rfc4514_string()))
+        found.append(ProviderCertificate(end, certificate.subject.rfc4514_string()))
+    return sorted(found)
+
+
+def _of_certificates(connection: ConnectionView, now: int) -> list[ConnectionWarning]:
+    found = certificates_of(connection)
     # One that lasts is enough: the other is the one before a change, or the one after it.
-    if not ends or max(ends)[0] > now + SOON_SECONDS:
+    if not found or found[-1].expires_at > now + SOON_SECONDS:
         return []
-    end, subject = max(ends)
-    return [ConnectionWarning("certificate_ended" if end <= now else "certificate_ends", subject, end)]
+    code: WarningCode = "certificate_ended" if found[-1].expires_at <= now else "certificate_ends"
+    return [ConnectionWarning(code, found[-1].subject, found[-1].expires_at)]
 
 
 def _of_metadata(
