@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from broker.demo.world import World, running_world
+from tests.browser.gallery import Gallery
 from tests.browser.visitor import Visitor, visiting
 from tests.builders.requirements import require_program
 
@@ -55,3 +56,11 @@ def visitor(chromium: Browser) -> Iterator[Visitor]:
     """A person's browser; leaving it without an error means that it met no fault."""
     with visiting(chromium) as one:
         yield one
+
+
+@pytest.fixture
+def gallery(visitor: Visitor) -> Iterator[Gallery]:
+    """The pictures of the visitor's pages; nothing may be wrong with any."""
+    pictures = Gallery(visitor)
+    yield pictures
+    assert not pictures.problems, "\n".join(pictures.problems)

@@ -1,7 +1,5 @@
 """A connection is added, edited, tested and removed: each page in light and dark, small and large."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from broker.demo.world import World
@@ -10,14 +8,6 @@ from tests.browser.visitor import Visitor
 from tests.browser.walks import enter_administration
 
 pytestmark = [pytest.mark.browser, pytest.mark.proof]
-
-
-@pytest.fixture
-def gallery(visitor: Visitor) -> Iterator[Gallery]:
-    """The pictures of the visitor's pages; nothing may be wrong with any."""
-    pictures = Gallery(visitor)
-    yield pictures
-    assert not pictures.problems, "\n".join(pictures.problems)
 
 
 def fill(visitor: Visitor, **fields: str) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -17,14 +16,6 @@ from tests.browser.visitor import Visitor
 from tests.browser.walks import enter_administration
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def gallery(visitor: Visitor) -> Iterator[Gallery]:
-    """The pictures of the visitor's pages; nothing may be wrong with any."""
-    pictures = Gallery(visitor)
-    yield pictures
-    assert not pictures.problems, "\n".join(pictures.problems)
 
 
 def push(world: World, secret: str, path: str, body: object) -> None:

@@ -1,7 +1,5 @@
 """Groups → roles of a person and a rule that is tried first, in light and dark, on a phone and a desktop."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser
 
@@ -15,14 +13,6 @@ from tests.browser.walks import enter_administration
 pytestmark = pytest.mark.browser
 
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
-
-
-@pytest.fixture
-def gallery(visitor: Visitor) -> Iterator[Gallery]:
-    """The pictures of the visitor's pages; nothing may be wrong with any."""
-    pictures = Gallery(visitor)
-    yield pictures
-    assert not pictures.problems, "\n".join(pictures.problems)
 
 
 def let_in(world: World) -> None:

@@ -1,7 +1,5 @@
 """Every page in light and dark, on a phone and a desktop: a picture each, and what it must fulfil."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser, Route
 
@@ -24,14 +22,6 @@ from tests.browser.walks import (
 
 # Two hundred pictures are as much work as all other tests of pages together.
 pytestmark = [pytest.mark.browser, pytest.mark.proof]
-
-
-@pytest.fixture
-def gallery(visitor: Visitor) -> Iterator[Gallery]:
-    """The pictures of the visitor's pages; nothing may be wrong with any."""
-    pictures = Gallery(visitor)
-    yield pictures
-    assert not pictures.problems, "\n".join(pictures.problems)
 
 
 def test_the_way_of_an_employee(new_world: World, visitor: Visitor, gallery: Gallery) -> None:

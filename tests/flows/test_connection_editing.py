@@ -1,7 +1,5 @@
 """An administrator changes and removes a connection: secrets stay or rotate, nothing half, all counted."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from broker.tenants.connections import check_config, open_secrets
 from broker.tenants.snapshot import ConnectionView
 from idp_connectors.registry import CONNECTORS
 from tests.builders.forms import shown
-from tests.builders.office import Office, open_office, submit
+from tests.builders.office import Office, submit
 from tests.builders.site import Browser, form_token
 
 HOME = "/t/acme/admin/connections"
@@ -23,12 +21,6 @@ SECRETS = {"client_secret": "sesame-open-now"}
 # As it is stored: with what the model fills in by default.
 GIVEN = {"issuer": "https://id.corp.example", "client_id": "us", "group_kind": "id", **SECRETS}
 CONFIG, _ = check_config(CONNECTORS, "oidc", GIVEN)
-
-
-@pytest.fixture
-def office(database_url: str, tmp_path: Path) -> Iterator[Office]:
-    with open_office(database_url, tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

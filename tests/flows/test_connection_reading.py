@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from werkzeug.test import TestResponse
@@ -13,7 +12,7 @@ from werkzeug.test import TestResponse
 from broker.app import build_app
 from idp_connectors.registry import CONNECTORS
 from tests.builders.forms import shown
-from tests.builders.office import Office, open_office
+from tests.builders.office import Office
 from tests.builders.oidc_op import OpenIdProvider
 from tests.builders.saml_idp import IDP_ENTITY_ID, SSO_URL
 from tests.builders.saml_metadata import certificate_text, document, entity, key
@@ -24,12 +23,6 @@ DRAFT = {"preset": "generic", "kind": "saml", "name": "Other", "slug": "other", 
 KEYCLOAK = {"preset": "keycloak", "slug": "keycloak"}
 BY_HAND = {"preset": "", "slug": "hand"}
 OPENID = {"kind": "oidc", "slug": "op"}
-
-
-@pytest.fixture
-def office(database_url: str, tmp_path: Path) -> Iterator[Office]:
-    with open_office(database_url, tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

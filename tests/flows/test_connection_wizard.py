@@ -1,8 +1,5 @@
 """An administrator adds a connection: preset, name, console, settings, and a row that is switched off."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from werkzeug.test import TestResponse
 
@@ -10,7 +7,7 @@ from broker.tenants.connections import open_secrets
 from broker.tenants.snapshot import ConnectionView
 from tests.builders import saml_idp
 from tests.builders.forms import shown
-from tests.builders.office import Office, open_office
+from tests.builders.office import Office
 from tests.builders.site import Browser, form_token
 
 NEW = "/t/acme/admin/connections/new"
@@ -25,12 +22,6 @@ CERTIFIED_AT = 1_767_225_600
 """When the certificate of ``saml_idp`` began; it is good for 3,650 days."""
 
 DAY = 86_400
-
-
-@pytest.fixture
-def office(database_url: str, tmp_path: Path) -> Iterator[Office]:
-    with open_office(database_url, tmp_path) as opened:
-        yield opened
 
 
 def go(browser: Browser, do: str, **fields: str) -> TestResponse:

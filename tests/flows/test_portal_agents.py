@@ -1,20 +1,11 @@
 """An employee looks at the agents that act for them, and takes one's access back."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.builders.office import Office, open_office, submit
+from tests.builders.office import Office, submit
 from tests.builders.site import Browser, form_token
 
 MINE = "/t/acme/me/agents"
-
-
-@pytest.fixture
-def office(database_url: str, tmp_path: Path) -> Iterator[Office]:
-    with open_office(database_url, tmp_path) as opened:
-        yield opened
 
 
 def page_of(office: Office, name: str) -> str:

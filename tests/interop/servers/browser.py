@@ -77,6 +77,29 @@ def walk(
     raise AssertionError(f"the browser is going in circles at {url}")
 
 
+class VisitedProvider:
+    """A provider at `base_url` whose own pages people walk through."""
+
+    base_url: str
+
+    def browser(self) -> httpx2.Client:
+        """Return a new browser."""
+        return httpx2.Client(timeout=30, trust_env=False)
+
+    def sign_in(self, client: httpx2.Client, start_url: str, user: str, password: str) -> httpx2.Response:
+        """Go from `start_url` through the provider as `user`; return the page that the browser ends at."""
+        found = walk(client, start_url, self.base_url, user, password)
+        assert isinstance(found, httpx2.Response)
+        return found
+
+    def answer(self, start_url: str, user: str, password: str, callback_url: str) -> Delivery:
+        """Return what the browser would bring to `callback_url`, in a new browser."""
+        with self.browser() as client:
+            found = walk(client, start_url, self.base_url, user, password, stop_at=callback_url)
+        assert isinstance(found, Delivery), found.text[:2000]
+        return found
+
+
 def _origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc

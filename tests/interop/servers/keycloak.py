@@ -15,7 +15,7 @@ import httpx2
 from idp_connectors.presets import PRESETS
 from idp_connectors.presets.preset import fill
 from tests.builders.tls_certificates import Authority
-from tests.interop.servers.browser import Delivery, walk
+from tests.interop.servers.browser import VisitedProvider, walk
 from tests.interop.servers.processes import free_port, running
 
 FILES = Path(__file__).parent.parent / "keycloak"
@@ -30,7 +30,7 @@ JAVA = "-Xms64m -Xmx384m -XX:MaxMetaspaceSize=208m -XX:+UseSerialGC -XX:TieredSt
 """One person at a time signs in: a small heap and quick compiling, about 400 MB in all."""
 
 
-class Keycloak:
+class Keycloak(VisitedProvider):
     """A running Keycloak; its realm starts as `realm.json` says."""
 
     def __init__(self, port: int, authority: Path) -> None:
@@ -166,13 +166,6 @@ class Keycloak:
         """Let a person sign out at Keycloak's own page; return the page that the browser ends at."""
         found = walk(client, f"{self.realm_url}/protocol/openid-connect/logout", self.base_url, "", "")
         assert isinstance(found, httpx2.Response)
-        return found
-
-    def answer(self, start_url: str, user: str, password: str, callback_url: str) -> Delivery:
-        """Return what the browser would bring to `callback_url`, in a new browser."""
-        with self.browser() as client:
-            found = walk(client, start_url, self.base_url, user, password, stop_at=callback_url)
-        assert isinstance(found, Delivery), found.text[:2000]
         return found
 
 

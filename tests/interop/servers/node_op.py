@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx2
 from joserfc.jwk import RSAKey
 
-from tests.interop.servers.browser import Delivery, walk
+from tests.interop.servers.browser import VisitedProvider
 from tests.interop.servers.processes import free_port, running
 
 CLIENT_ID = "agent-sso-broker"
@@ -20,7 +19,7 @@ PEOPLE: dict[str, dict[str, Any]] = {
 }
 
 
-class NodeOpenIdProvider:
+class NodeOpenIdProvider(VisitedProvider):
     """A running provider: people and callback addresses can be changed at any time."""
 
     name = "node-oidc-provider"
@@ -75,19 +74,6 @@ class NodeOpenIdProvider:
         self._state["people"].clear()
         for user, person in PEOPLE.items():
             self.set_person(user, person["password"], person["groups"])
-
-    def sign_in(self, client: httpx2.Client, start_url: str, user: str, password: str) -> httpx2.Response:
-        """Go from `start_url` through the provider as `user`; return the page that the browser ends at."""
-        found = walk(client, start_url, self.base_url, user, password)
-        assert isinstance(found, httpx2.Response)
-        return found
-
-    def answer(self, start_url: str, user: str, password: str, callback_url: str) -> Delivery:
-        """Return what the browser would bring to `callback_url`, in a new browser."""
-        with httpx2.Client(timeout=30, trust_env=False) as client:
-            found = walk(client, start_url, self.base_url, user, password, stop_at=callback_url)
-        assert isinstance(found, Delivery), found.text[:2000]
-        return found
 
     def _write(self) -> None:
         new = self.state_file.with_suffix(".new")

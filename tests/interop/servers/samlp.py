@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 from tests.builders.saml_idp import key_and_certificate
-from tests.interop.servers.browser import Delivery, walk
+from tests.interop.servers.browser import VisitedProvider
 from tests.interop.servers.processes import free_port, running
 
 PEOPLE: dict[str, dict[str, Any]] = {
@@ -18,7 +16,7 @@ PEOPLE: dict[str, dict[str, Any]] = {
 }
 
 
-class Samlp:
+class Samlp(VisitedProvider):
     """A running provider: people, services and faults can be changed at any time."""
 
     name = "samlp"
@@ -80,19 +78,6 @@ class Samlp:
         self._state["options"] = {}
         for user, person in PEOPLE.items():
             self.set_person(user, person["password"], person["groups"])
-
-    def sign_in(self, client: httpx2.Client, start_url: str, user: str, password: str) -> httpx2.Response:
-        """Go from `start_url` through the provider as `user`; return the page that the browser ends at."""
-        found = walk(client, start_url, self.base_url, user, password)
-        assert isinstance(found, httpx2.Response)
-        return found
-
-    def answer(self, start_url: str, user: str, password: str, callback_url: str) -> Delivery:
-        """Return what the browser would bring to `callback_url`, in a new browser."""
-        with httpx2.Client(timeout=30, trust_env=False) as client:
-            found = walk(client, start_url, self.base_url, user, password, stop_at=callback_url)
-        assert isinstance(found, Delivery), found.text[:2000]
-        return found
 
     def _write(self) -> None:
         new = self.state_file.with_suffix(".new")

@@ -5,10 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 from tests.builders.saml_idp import key_and_certificate
-from tests.interop.servers.browser import Delivery, walk
+from tests.interop.servers.browser import VisitedProvider
 from tests.interop.servers.processes import free_port, running
 
 PACKAGE = Path("/usr/share/simplesamlphp")
@@ -18,7 +16,7 @@ PEOPLE: dict[str, dict[str, Any]] = {
 }
 
 
-class SimpleSamlPhp:
+class SimpleSamlPhp(VisitedProvider):
     """A running provider: people and services can be changed at any time, it reads its files each time."""
 
     name = "simplesamlphp"
@@ -79,19 +77,6 @@ class SimpleSamlPhp:
         self._people.clear()
         for user, person in PEOPLE.items():
             self.set_person(user, person["password"], person["groups"])
-
-    def sign_in(self, client: httpx2.Client, start_url: str, user: str, password: str) -> httpx2.Response:
-        """Go from `start_url` through the provider as `user`; return the page that the browser ends at."""
-        found = walk(client, start_url, self.base_url, user, password)
-        assert isinstance(found, httpx2.Response)
-        return found
-
-    def answer(self, start_url: str, user: str, password: str, callback_url: str) -> Delivery:
-        """Return what the browser would bring to `callback_url`, in a new browser."""
-        with httpx2.Client(timeout=30, trust_env=False) as client:
-            found = walk(client, start_url, self.base_url, user, password, stop_at=callback_url)
-        assert isinstance(found, Delivery), found.text[:2000]
-        return found
 
     def write_files(self) -> None:
         """Write configuration, key and metadata of the provider."""
