@@ -22,6 +22,7 @@ class Resource(TenantScoped, Base):
     roles: Mapped[list[str]] = mapped_column(JSON, default=list)  # role names that it understands
     ttl_seconds: Mapped[int] = mapped_column(Integer, default=600)
     max_depth: Mapped[int] = mapped_column(Integer, default=4)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # what differs from ResourceOptions
     state: Mapped[str] = mapped_column(String(16), default="active")
     created_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -45,6 +46,7 @@ class Agent(TenantScoped, Base):
     ttl_seconds: Mapped[int] = mapped_column(Integer, default=600)
     max_depth: Mapped[int] = mapped_column(Integer, default=4)
     delegable_to: Mapped[list[str]] = mapped_column(JSON, default=list)  # agent slugs it may hand over to
+    options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # what differs from AgentOptions
     state: Mapped[str] = mapped_column(String(16), default="active")  # active | suspended | killed
     cutoff_at: Mapped[int] = mapped_column(BigInteger, default=0)
     expires_at: Mapped[int] = mapped_column(BigInteger)
@@ -70,6 +72,7 @@ class Client(TenantScoped, Base):
     grant_types: Mapped[list[str]] = mapped_column(JSON, default=list)
     scopes: Mapped[list[str]] = mapped_column(JSON, default=list)  # what this client may ask for
     application_type: Mapped[str] = mapped_column(String(8), default="web")  # web | native
+    options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # what differs from ClientOptions
     state: Mapped[str] = mapped_column(String(16), default="active")  # active | disabled
     cutoff_at: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[int] = mapped_column(BigInteger)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from broker.agents.client_rules import ClientDraft, check_client
 from broker.agents.models import Agent, Client, Resource
 from broker.agents.naming import check_resource_identifier, check_scope_names
+from broker.agents.options import agent_options, client_options, resource_options
 from broker.directory.registry import check_role_name
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import new_id
@@ -62,6 +63,7 @@ def save_resource(
         _check_text(f"scopes.{scope}.description", view.get("description", ""), 1, 200)
     for role in wanted.get("roles", ()):
         check_role_name("roles", role)
+    resource_options(wanted.get("options", {}))
     first = {"id": new_id("res"), "state": "active", "created_at": now}
     return put(session, row, Resource, key=key, wanted=wanted, first=first, noun="resource", name=identifier)
 
@@ -100,6 +102,7 @@ def save_agent(
         check_role_name("roles", role)
     for successor in wanted.get("delegable_to", ()):
         check_slug("delegable_to", successor)
+    agent_options(wanted.get("options", {}))
     first = {"id": new_id("agt"), "state": "active", "created_at": now}
     return put(session, row, Agent, key=key, wanted=wanted, first=first, noun="agent", name=slug)
 
@@ -131,6 +134,7 @@ def save_client(
     keeps_secret = row is not None and row.secret_hash is not None and method == row.auth_method
     check_client(_merge(client_id, row, wanted), grant_types, has_secret=keeps_secret)
     _check_texts(wanted, name=(1, 200))
+    client_options(wanted.get("options", {}))
     wanted.pop("secret", None)
     if secret is not None:
         wanted["secret_hash"] = rt.sealer.fingerprint("client_secret", secret)

@@ -7,6 +7,14 @@ from typing import Any, Literal, cast
 from sqlalchemy import Connection, RowMapping, Table, select
 
 from broker.agents.models import Agent, Client, Resource
+from broker.agents.options import (
+    AgentOptions,
+    ClientOptions,
+    ResourceOptions,
+    agent_options,
+    client_options,
+    resource_options,
+)
 from broker.kernel.runtime import Runtime
 from broker.policy import values as policy
 
@@ -42,6 +50,7 @@ class ClientView:
     application_type: str
     state: str
     cutoff_at: int
+    options: ClientOptions
 
     @property
     def is_active(self) -> bool:
@@ -68,6 +77,7 @@ class AgentView:
     state: str
     cutoff_at: int
     expires_at: int
+    options: AgentOptions
 
     def is_active(self, now: int) -> bool:
         """Whether the agent may act: neither suspended nor killed, and not past its expiry."""
@@ -97,6 +107,7 @@ class ResourceView:
     ttl_seconds: int
     max_depth: int
     state: str
+    options: ResourceOptions
 
     @property
     def is_active(self) -> bool:
@@ -185,6 +196,7 @@ def _client_view(row: RowMapping) -> ClientView:
         application_type=row["application_type"],
         state=row["state"],
         cutoff_at=row["cutoff_at"],
+        options=client_options(row["options"]),
     )
 
 
@@ -206,6 +218,7 @@ def _agent_view(row: RowMapping, ids: Mapping[str, str]) -> AgentView:
         state=row["state"],
         cutoff_at=row["cutoff_at"],
         expires_at=row["expires_at"],
+        options=agent_options(row["options"]),
     )
 
 
@@ -222,4 +235,5 @@ def _resource_view(row: RowMapping) -> ResourceView:
         ttl_seconds=row["ttl_seconds"],
         max_depth=row["max_depth"],
         state=row["state"],
+        options=resource_options(row["options"]),
     )

@@ -1,14 +1,13 @@
 """What a tenant may set for itself: limits of its tokens, grants and consents, all with safe defaults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field
 
-from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.policy.values import TenantLimits
-from broker.tenants.spelling import unknown_key
+from broker.tenants.checked import checked
 
 MAX_GRANT_SECONDS = 30 * 86400
 """No consent and no grant outlives thirty days, whatever a tenant asks for."""
@@ -63,24 +62,6 @@ class TenantSettings:
         )
 
 
-_ADAPTER = TypeAdapter(TenantSettings)
-_NAMES = frozenset(field.name for field in fields(TenantSettings))
-
-
 def parse_settings(given: Mapping[str, Any]) -> TenantSettings:
-    """Return checked settings; what ``given`` leaves out has its default.
-
-    Raises ``Refusal(bad_configuration)`` that names an unknown key or a value out of range.
-    """
-    for key in given:
-        if key not in _NAMES:
-            raise _refuse(unknown_key(key, _NAMES))
-    try:
-        return _ADAPTER.validate_python(dict(given))
-    except ValidationError as fault:
-        first = fault.errors(include_url=False)[0]
-        raise _refuse(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
-def _refuse(why: str) -> Refusal:
-    return Refusal(ErrorCode.BAD_CONFIGURATION, why, reason="bad_tenant_settings", whose_move=WhoseMove.ADMIN)
+    """Return checked settings; raises ``Refusal(bad_configuration)``."""
+    return checked(TenantSettings, given, reason="bad_tenant_settings")

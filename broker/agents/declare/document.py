@@ -95,6 +95,7 @@ class ClientEntry(Declared):
     grant_types: list[str] | None = None
     scopes: list[str] | None = None
     application_type: str | None = None
+    options: dict[str, Any] | None = None
 
 
 class ResourceEntry(Declared):
@@ -106,6 +107,7 @@ class ResourceEntry(Declared):
     roles: list[str] | None = None
     ttl_seconds: Seconds | None = None
     max_depth: Seconds | None = None
+    options: dict[str, Any] | None = None
     client: ClientEntry | None = None
 
 
@@ -129,6 +131,7 @@ class AgentEntry(Declared):
     delegable_to: list[str] | None = None
     ttl_seconds: Seconds | None = None
     max_depth: Seconds | None = None
+    options: dict[str, Any] | None = None
     expires_at: Seconds | None = None
     expires_in_days: Annotated[int, Field(strict=True, ge=1, le=730)] | None = None
     client: ClientEntry | None = None

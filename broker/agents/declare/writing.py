@@ -105,7 +105,7 @@ class TenantWriter:
     def _resource(self, place: str, entry: ResourceEntry) -> None:
         with self._faults.at(place):
             self._once("resource", entry.identifier)
-            given = entry.given("name", "scopes", "roles", "ttl_seconds", "max_depth")
+            given = entry.given("name", "scopes", "roles", "ttl_seconds", "max_depth", "options")
             row, change = save_resource(self._session, self._tenant_id, entry.identifier, given, self._now)
             self._note(change)
             if entry.client is not None:
@@ -164,6 +164,7 @@ class TenantWriter:
             "delegable_to",
             "ttl_seconds",
             "max_depth",
+            "options",
             "expires_at",
         )
         if entry.owner is not None:
@@ -178,7 +179,7 @@ class TenantWriter:
     def _client(self, entry: ClientEntry, owner: Mapping[str, str | None], name: str = "") -> None:
         self._once("client", entry.client_id)
         given = entry.given(
-            "name", "redirect_uris", "grant_types", "scopes", "application_type", "auth_method"
+            "name", "redirect_uris", "grant_types", "scopes", "application_type", "auth_method", "options"
         )
         given |= owner
         if entry.client_secret is not None:

@@ -1,0 +1,59 @@
+"""What a client, an agent or a resource may be held to beyond its columns, all with the safe default.
+
+A row stores only what differs. A new option is one field here; declarations, pages and snapshots follow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+
+from broker.tenants.checked import checked
+
+_EXACT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How one client deals with us; names are those of RFC 7591 metadata where it has them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _EXACT
+
+    dpop_bound_access_tokens: bool = False
+    """Refuse this client a token without a DPoP proof (RFC 9449 §5.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """What one agent is held to, whichever client it uses."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _EXACT
+
+    dpop_required: bool = False
+    """Refuse this agent a token that no key of its own is bound to."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceOptions:
+    """What one resource demands of the tokens that it accepts."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _EXACT
+
+    dpop_bound_access_tokens_required: bool = False
+    """Issue no bearer tokens for this resource (RFC 9728 §2)."""
+
+
+def client_options(given: Mapping[str, Any]) -> ClientOptions:
+    """Return checked options; raises ``Refusal(bad_configuration)``."""
+    return checked(ClientOptions, given, reason="bad_client")
+
+
+def agent_options(given: Mapping[str, Any]) -> AgentOptions:
+    """Return checked options; raises ``Refusal(bad_configuration)``."""
+    return checked(AgentOptions, given, reason="bad_agent")
+
+
+def resource_options(given: Mapping[str, Any]) -> ResourceOptions:
+    """Return checked options; raises ``Refusal(bad_configuration)``."""
+    return checked(ResourceOptions, given, reason="bad_resource")
