@@ -34,6 +34,7 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
     from broker.cli.opening import OPERATOR, opened_runtime, operator_context
     from broker.oauth.grants import GRANTS
     from broker.tokens.keys import create_first_keys
+    from idp_connectors.presets import PRESETS
     from idp_connectors.registry import CONNECTORS
 
     document = parse_document(_read(file))
@@ -42,7 +43,7 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
         applied = apply_document(
             rt,
             document,
-            Offer(CONNECTORS, frozenset(GRANTS)),
+            Offer(CONNECTORS, frozenset(GRANTS), PRESETS),
             ctx,
             on_new_tenant=partial(create_first_keys, rt=rt, now=ctx.now),
             actor=OPERATOR,

@@ -63,7 +63,7 @@ def start_broker(settings: Settings, declaration: str, environ: Mapping[str, str
     apply_document(
         rt,
         parse_document(declaration),
-        Offer(shell.connectors, frozenset(GRANTS)),
+        Offer(shell.connectors, frozenset(GRANTS), shell.presets),
         ctx,
         on_new_tenant=partial(create_first_keys, rt=rt, now=ctx.now),
         actor=DEMO,

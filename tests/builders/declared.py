@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from broker.agents.declare import Offer, apply_document, parse_document
 from broker.audit.log import ActorRef
+from idp_connectors.presets import PRESETS, Preset
 from tests.builders.world import SECRET, TICKETS, TOKEN_EXCHANGE, World
 
 
@@ -39,6 +40,7 @@ class PretendConnector:
 OFFER = Offer(
     connectors={"oidc": PretendConnector()},
     grant_types=frozenset({"authorization_code", "refresh_token", "client_credentials", TOKEN_EXCHANGE}),
+    presets={**PRESETS, "saml-only": Preset(title="Of another protocol")},
 )
 ENVIRON = {"OKTA_SECRET": "upstream-secret", "WRITER_SECRET": SECRET, "TICKETS_SECRET": SECRET + "-2"}
 

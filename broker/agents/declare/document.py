@@ -49,11 +49,12 @@ class Reference(Declared):
 
 
 class ConnectionEntry(Declared):
-    """An identity provider; ``config`` is what the connector of its kind asks for."""
+    """An identity provider; ``config`` is what the connector of its kind asks for, ``preset`` its make."""
 
     slug: str
     kind: str | None = None
     name: str | None = None
+    preset: str | None = None
     config: dict[str, Any] | None = None
     domains: list[str] | None = None
 

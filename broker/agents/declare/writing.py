@@ -26,14 +26,16 @@ from broker.tenants.registry import save_connection, save_domains
 from broker.tenants.rows import Change
 from broker.tenants.spelling import did_you_mean
 from idp_connectors.base import Connector, secret_fields
+from idp_connectors.presets.preset import Preset
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What this broker can do: connectors by kind, and the grant types of its token endpoint."""
+    """What this broker can do: connectors by kind, grant types of its token endpoint, makes of provider."""
 
     connectors: Mapping[str, Connector]
     grant_types: frozenset[str]
+    presets: Mapping[str, Preset]
 
 
 class TenantWriter:
@@ -82,7 +84,7 @@ class TenantWriter:
 
     def _connection(self, entry: ConnectionEntry) -> None:
         self._once("connection", entry.slug)
-        given = entry.given("kind", "name", "config")
+        given = entry.given("kind", "name", "preset", "config")
         stored = self._session.scalar(
             select(Connection.kind).where(
                 Connection.tenant_id == self._tenant_id, Connection.slug == entry.slug
@@ -92,6 +94,8 @@ class TenantWriter:
         if kind is None:
             raise _refuse("kind: is needed")
         given["kind"] = kind
+        if entry.preset:
+            self._require_preset(entry.preset, kind)
         if "config" in given and kind in self._offer.connectors:
             secret_names = secret_fields(self._offer.connectors[kind].config_model)
             given["config"] = self._around.resolve_config(given["config"], secret_names)
@@ -101,6 +105,13 @@ class TenantWriter:
         self._note(change)
         if entry.domains is not None:
             self._note(save_domains(self._session, row, entry.domains), made=change)
+
+    def _require_preset(self, preset: str, kind: str) -> None:
+        known = self._offer.presets
+        if preset not in known:
+            raise _refuse(f"preset: there is no preset {preset!r}{did_you_mean(preset, known)}")
+        if kind not in known[preset].sides:
+            raise _refuse(f"preset: {preset!r} says nothing of connections of kind {kind!r}")
 
     def _resource(self, place: str, entry: ResourceEntry) -> None:
         with self._faults.at(place):

@@ -36,6 +36,22 @@ def events(world: World) -> list[AuditRecord]:
         return list(session.scalars(select(AuditRecord).where(AuditRecord.event == "config.applied")))
 
 
+def test_a_connection_names_the_make_of_its_provider_and_keeps_it(world: World, apply: Applying):
+    apply(edited(ACME, put_into("connections", 0, "preset", value="okta")))
+    assert apply(ACME) == []
+    assert preset_of_okta(world) == "okta"
+    unnamed = edited(ACME, put_into("connections", 0, "preset", value=""))
+    assert apply(unnamed) == ["~ connection okta (preset)"]
+    assert preset_of_okta(world) == ""
+
+
+def preset_of_okta(world: World) -> str:
+    acme = find_tenant(world.rt, "acme")
+    assert acme is not None
+    (okta,) = acme.connections.values()
+    return okta.preset
+
+
 def test_the_first_application_makes_everything(world: World, apply: Applying):
     changes = apply(ACME)
     assert "+ tenant acme" in changes

@@ -103,6 +103,16 @@ def test_an_unknown_key_names_its_place_and_the_likely_key(
             id="unknown-kind",
         ),
         pytest.param(
+            put_into("connections", 0, "preset", value="otka"),
+            "tenants[0].connections[0].preset: there is no preset 'otka'; did you mean 'okta'?",
+            id="unknown-preset",
+        ),
+        pytest.param(
+            put_into("connections", 0, "preset", value="saml-only"),
+            "tenants[0].connections[0].preset: 'saml-only' says nothing of connections of kind 'oidc'",
+            id="preset-of-another-protocol",
+        ),
+        pytest.param(
             put_into("agents", 0, "client", "grant_types", value=["authorisation_code"]),
             "tenants[0].agents[0].client.grant_types: 'authorisation_code' is not known"
             "; did you mean 'authorization_code'?",

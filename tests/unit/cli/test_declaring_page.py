@@ -12,6 +12,7 @@ from broker.audit.log import ActorRef
 from broker.oauth.grants import GRANTS
 from broker.tenants.snapshot import require_tenant
 from broker.tokens.keys import create_key
+from idp_connectors.presets import PRESETS
 from idp_connectors.registry import CONNECTORS
 from tests.builders.world import World, open_world
 
@@ -26,7 +27,7 @@ def apply(world: World, text: str, folder: Path) -> int:
     applied = apply_document(
         world.rt,
         parse_document(text),
-        Offer(CONNECTORS, frozenset(GRANTS)),
+        Offer(CONNECTORS, frozenset(GRANTS), PRESETS),
         world.ctx,
         on_new_tenant=lambda session, tenant_id: create_key(session, world.rt, tenant_id, now=world.now),
         actor=ActorRef("operator", "test"),
