@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, sync_playwright
 from broker.demo.world import World, running_world
 from tests.browser.gallery import Gallery
 from tests.browser.visitor import Visitor, visiting
-from tests.builders.requirements import require_program
+from tests.builders.requirements import require_chosen, require_program
 
 # Without the network flags, Chromium calls its maker at every start.
 LAUNCH_OPTIONS = (
@@ -28,6 +28,7 @@ def chromium() -> Iterator[Browser]:
 
     One a module: while playwright runs, no other test of the process can start an event loop.
     """
+    require_chosen("chromium")
     program = require_program("chromium", "chromium", "chromium-browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

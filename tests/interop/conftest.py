@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.requirements import require, require_program
+from tests.builders.requirements import require, require_chosen, require_program
 from tests.interop.servers import keycloak as keycloak_server
 from tests.interop.servers import node_op as node_op_server
 from tests.interop.servers import samba_ad as samba_ad_server
@@ -20,6 +20,7 @@ def simplesamlphp_process(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[simplesamlphp_server.SimpleSamlPhp]:
     """SimpleSAMLphp, running for the whole session."""
+    require_chosen("simplesamlphp")
     reason = simplesamlphp_server.missing_reason()
     require("simplesamlphp", not reason, reason)
     php = require_program("simplesamlphp", "php")
@@ -30,6 +31,7 @@ def simplesamlphp_process(
 @pytest.fixture(scope="session")
 def node_packages() -> tuple[str, Path]:
     """The program `node` and the directory where the locked npm packages are installed."""
+    require_chosen("node-packages")
     npm = require_program("node-packages", "npm")
     node = require_program("node-packages", "node")
     place, reason = install(npm)
@@ -61,6 +63,7 @@ def samlp_process(
 @pytest.fixture(scope="session")
 def slapd_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slapd_server.Slapd]:
     """OpenLDAP's slapd, running for the whole session."""
+    require_chosen("slapd")
     reason = slapd_server.missing_reason()
     require("slapd", not reason, reason)
     program = require_program("slapd", "slapd", "/usr/sbin/slapd")
@@ -71,6 +74,7 @@ def slapd_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slapd_se
 @pytest.fixture(scope="session")
 def samba_ad_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[samba_ad_server.SambaAd]:
     """Samba as a domain controller, provisioned afresh and running for the whole session."""
+    require_chosen("samba-ad")
     reason = samba_ad_server.missing_reason()
     require("samba-ad", not reason, reason)
     program = require_program("samba-ad", "samba", "/usr/sbin/samba")
@@ -81,6 +85,7 @@ def samba_ad_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[samba
 @pytest.fixture(scope="session")
 def keycloak_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[keycloak_server.Keycloak]:
     """Keycloak, running for the whole session."""
+    require_chosen("keycloak")
     require_program("keycloak", "java")
     place, reason = keycloak_server.find_place()
     require("keycloak", place is not None, reason)
