@@ -17,6 +17,7 @@ from broker.kernel.models import ReplayMark
 from broker.kernel.runtime import Runtime
 from broker.scim.access import end_silent_links
 from broker.scim.models import ScimRequest, ScimToken
+from broker.tokens.key_rotation import advance_keys
 from broker.tokens.models import (
     AuthorizationCode,
     BrowserSession,
@@ -32,6 +33,7 @@ CHECKPOINT_SECONDS = 300.0
 PROVISIONING_SECONDS = 300.0
 METADATA_SECONDS = 300.0
 GROUPS_SECONDS = 60.0
+KEYS_SECONDS = 30.0
 
 
 def _expiring(model: type[Base], keep_seconds: int = 0) -> ExpiringTable:
@@ -71,5 +73,6 @@ def housekeeping(rt: Runtime, connectors: Mapping[str, Connector]) -> tuple[Peri
         Periodic("groups", lambda: refresh_groups(rt, connectors), GROUPS_SECONDS),
         Periodic("metadata", lambda: refresh_metadata(rt, connectors), METADATA_SECONDS),
         Periodic("directories", lambda: continue_due_syncs(rt, connectors), GROUPS_SECONDS),
+        Periodic("keys", lambda: advance_keys(rt), KEYS_SECONDS),
         Periodic("checkpoint", lambda: {"checkpoints": checkpointer.run(rt.clock.now())}, CHECKPOINT_SECONDS),
     )

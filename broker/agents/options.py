@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from broker.tenants.checked import checked
+from broker.tenants.settings import SigningAlgorithm
 
 _EXACT = ConfigDict(extra="forbid")
 
@@ -20,6 +21,9 @@ class ClientOptions:
 
     __pydantic_config__: ClassVar[ConfigDict] = _EXACT
 
+    id_token_signed_response_alg: SigningAlgorithm | None = None
+    """What this client's ID tokens are signed with (OpenID Connect Registration §2), one of the tenant's
+    ``id_token_algorithms``; none takes the first of these."""
     dpop_bound_access_tokens: bool = False
     """Refuse this client a token without a DPoP proof (RFC 9449 §5.2)."""
 

@@ -69,6 +69,7 @@ _WORDS: dict[AuditEvent, str] = {
     AuditEvent.CONFIG_APPLIED: "Configuration applied",
     AuditEvent.CHECK_WEAKENED: "Security check weakened",
     AuditEvent.KEY_CREATED: "Signing key created",
+    AuditEvent.KEY_REMOVED: "Retired signing key removed",
     AuditEvent.KEY_ROTATED: "Signing key rotated",
     AuditEvent.KEY_REVOKED: "Signing key revoked",
     AuditEvent.ADMIN_LINK_MADE: "Setup link made",

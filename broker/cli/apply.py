@@ -31,8 +31,9 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
       broker apply acme.yaml
     """
     from broker.agents.declare import Offer, apply_document, parse_document
-    from broker.cli.opening import OPERATOR, opened_runtime, operator_context
+    from broker.cli.opening import OPERATOR, named_tenant, opened_runtime, operator_context
     from broker.oauth.grants import GRANTS
+    from broker.tokens.key_rotation import publish_missing_keys
     from broker.tokens.keys import create_first_keys
     from idp_connectors.presets import PRESETS
     from idp_connectors.registry import CONNECTORS
@@ -50,6 +51,10 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
             folder=Path() if str(file) == "-" else file.parent,
             dry_run=dry_run,
         )
+        if not dry_run:
+            for one in applied:
+                # An algorithm that the declaration is the first to want gets its key published now.
+                publish_missing_keys(rt, named_tenant(rt, one.tenant), ctx=ctx, actor=OPERATOR)
     if as_json:
         click.echo(_as_json(applied, dry_run))
     else:

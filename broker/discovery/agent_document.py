@@ -10,7 +10,7 @@ from broker.discovery.metadata import server_metadata
 from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens.access import MAX_TOKEN_CHARS
-from broker.tokens.keys import signing_key
+from broker.tokens.keys import signing_algorithms
 from idp_connectors.base import GroupsState
 
 MAX_AGE_SECONDS = 300
@@ -69,7 +69,7 @@ def agent_document(rt: Runtime, tenant: TenantSnapshot, *, now: int) -> dict[str
         "jwks_uri": metadata["jwks_uri"],
         "token_profile": {
             "typ": "at+jwt",
-            "algs": [signing_key(rt, tenant.id).algorithm],
+            "algs": signing_algorithms(rt, tenant.id, "access"),
             "access_token_formats": ["jwt"],
             "max_chars": MAX_TOKEN_CHARS,
             "claims": {

@@ -11,7 +11,7 @@ from broker.oauth.client_auth import ASSERTION_ALGORITHMS, METHODS
 from broker.oauth.grants import GRANTS
 from broker.oauth.targets import IDENTITY_SCOPES
 from broker.tenants.snapshot import TenantSnapshot
-from broker.tokens.keys import signing_key
+from broker.tokens.keys import signing_algorithms
 
 AGENT_DOCUMENT = "agent-broker-configuration"
 
@@ -42,7 +42,7 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
         "revocation_endpoint_auth_methods_supported": list(METHODS),
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": [signing_key(rt, tenant.id, "id").algorithm],
+        "id_token_signing_alg_values_supported": signing_algorithms(rt, tenant.id, "id"),
         "claims_supported": ["sub", "name", "email", "email_verified", "auth_time", "acr", "amr", "sid"],
         **_acr_values(tenant),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],

@@ -17,13 +17,11 @@ from broker.tokens.keys import public_jwks
 
 Endpoint = Callable[[Runtime, TenantSnapshot, PlainRequest], PlainReply]
 
-JWKS_MAX_AGE_SECONDS = 300
-
 
 def jwks_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -> PlainReply:
     """Publish the tenant's public keys (RFC 7517 §5)."""
     headers = [
-        ("Cache-Control", f"public, max-age={JWKS_MAX_AGE_SECONDS}"),
+        ("Cache-Control", f"public, max-age={tenant.settings.jwks_max_age_seconds}"),
         ("Access-Control-Allow-Origin", "*"),
     ]
     return json_reply(200, public_jwks(rt, tenant.id), headers)

@@ -108,6 +108,7 @@ def _issue(tx: Transaction, call: Call, basis: Basis, grant_type: str) -> dict[s
             scopes=basis.identity_scopes,
             sign_in=basis.facts.claims(),
             now=call.ctx.now,
+            algorithm=call.client.options.id_token_signed_response_alg,
         )
     _record_issue(tx, call, basis, granted, issued, grant_type)
     return document

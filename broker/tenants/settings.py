@@ -15,6 +15,9 @@ MAX_GRANT_SECONDS = 30 * 86400
 MAX_DEPTH = 8
 """No delegation chain is longer, whatever a tenant, agent or resource allows."""
 
+SigningAlgorithm = Literal["ES256", "EdDSA", "PS256", "RS256"]
+"""What a tenant's keys can sign with."""
+
 _GrantSeconds = Annotated[int, Field(strict=True, ge=300, le=MAX_GRANT_SECONDS)]
 
 
@@ -49,6 +52,17 @@ class TenantSettings:
     provider_sign_out_ends: Literal["session", "session_and_grants"] = "session"
     """What ends when an identity provider signs somebody out: their browser session here, or also what
     agents were given in it."""
+    access_token_algorithm: SigningAlgorithm = "ES256"  # noqa: S105 (an algorithm)
+    """What access tokens are signed with, from the next key on."""
+    id_token_algorithms: Annotated[tuple[SigningAlgorithm, ...], Field(min_length=1, max_length=4)] = (
+        "ES256",
+    )
+    """What ID tokens may be signed with, a key for each; the first is for clients that ask for none."""
+    key_rotation_days: Annotated[int, Field(strict=True, ge=0, le=365)] = 30
+    """A signing key is replaced after so many days; 0 leaves it to the command line and the page of keys."""
+    jwks_max_age_seconds: Annotated[int, Field(strict=True, ge=5, le=3600)] = 300
+    """How long others may keep the key set; a key is published at least so long before it signs. After
+    lowering it, wait for the former value before a key is changed by hand."""
     admin_role: Annotated[str, Field(max_length=100)] = ""
     """People who hold this role may open the admin pages; empty lets in nobody but by setup link."""
 

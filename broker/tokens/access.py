@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -15,12 +15,13 @@ from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens import encoding
 from broker.tokens.encoding import MAX_TOKEN_CHARS
 from broker.tokens.keys import TenantKeys, VerificationKey, tenant_keys
-from broker.tokens.signing import ACCESS_TOKEN_TYP, header_segment
+from broker.tokens.signing import ACCESS_TOKEN_TYP, RSA_PADDINGS, header_segment
 from broker.tokens.verified_cache import VerifiedAccessToken
 
 __all__ = ["MAX_TOKEN_CHARS", "VerifiedAccessToken", "verify_access_token"]
 
-_ES256 = ec.ECDSA(SHA256())
+_SHA256 = SHA256()
+_ES256 = ec.ECDSA(_SHA256)
 
 
 def verify_access_token(rt: Runtime, tenant: TenantSnapshot, token: str, *, now: int) -> VerifiedAccessToken:
@@ -79,6 +80,9 @@ def _key_for(keys: TenantKeys, header: str) -> VerificationKey:
 
 def _check_signature(key: VerificationKey, message: bytes, signature: bytes) -> None:
     try:
+        if isinstance(key.public, rsa.RSAPublicKey):
+            key.public.verify(signature, message, RSA_PADDINGS[key.algorithm], _SHA256)
+            return
         if len(signature) != 64:
             raise InvalidSignature
         if isinstance(key.public, ec.EllipticCurvePublicKey):

@@ -5,10 +5,11 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from broker.directory.models import User
+from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import TenantSnapshot
-from broker.tokens.keys import signing_key
-from broker.tokens.signing import sign_jwt
+from broker.tokens.keys import SigningKey, find_signing_key, signing_key
+from broker.tokens.signing import ID_TOKEN_TYP, sign_jwt
 
 ID_TOKEN_TTL_SECONDS = 600
 
@@ -24,10 +25,12 @@ def issue_id_token(
     scopes: frozenset[str],
     sign_in: dict[str, Any],
     now: int,
+    algorithm: str | None = None,
 ) -> str:
     """Return a signed ID token for ``client_id``; ``sign_in`` holds auth_time, acr, amr and sid as they were.
 
-    Its ``typ`` is ``JWT``, so that it is never taken for an access token (O35).
+    Its ``typ`` is ``JWT``, so that it is never taken for an access token (O35). ``algorithm`` is the one
+    that the client is registered with. Raises ``Refusal(temporarily_unavailable)`` while no key has it.
     """
     claims = {
         "iss": tenant.issuer,
@@ -39,7 +42,24 @@ def issue_id_token(
     }
     if nonce:
         claims["nonce"] = nonce
-    return sign_jwt(signing_key(rt, tenant.id, "id"), "JWT", claims)
+    return sign_jwt(_key(rt, tenant, algorithm), ID_TOKEN_TYP, claims)
+
+
+def _key(rt: Runtime, tenant: TenantSnapshot, algorithm: str | None) -> SigningKey:
+    if algorithm is None:
+        first = tenant.settings.id_token_algorithms[0]
+        return find_signing_key(rt, tenant.id, "id", first) or signing_key(rt, tenant.id, "id")
+    found = find_signing_key(rt, tenant.id, "id", algorithm)
+    # Without this: a client that verifies one algorithm only would be sent a token that it must refuse,
+    # or be talked into another algorithm.
+    if found is None:
+        raise Refusal(
+            ErrorCode.TEMPORARILY_UNAVAILABLE,
+            f"There is no key yet that signs ID tokens with {algorithm}.",
+            reason="no_key_for_algorithm",
+            whose_move=WhoseMove.ADMIN,
+        )
+    return found
 
 
 def person_claims(

@@ -24,10 +24,15 @@ class SigningKey(TenantScoped, Base):
     algorithm: Mapped[str] = mapped_column(String(8))
     public_jwk: Mapped[dict[str, Any]] = mapped_column(JSON)
     sealed_private: Mapped[bytes] = mapped_column(LargeBinary)
-    state: Mapped[str] = mapped_column(String(16))  # active | retiring | revoked
+    state: Mapped[str] = mapped_column(String(16))  # next | active | retiring | revoked
     created_at: Mapped[int] = mapped_column(BigInteger)
+    changed_at: Mapped[int] = mapped_column(BigInteger)  # since when it is in its state
+    due_at: Mapped[int] = mapped_column(BigInteger)  # when somebody must look at it next
 
-    __table_args__ = (Index("ix_signing_keys_tenant", "tenant_id", "use", "state"),)
+    __table_args__ = (
+        Index("ix_signing_keys_tenant", "tenant_id", "use", "state"),
+        Index("ix_signing_keys_due_at", "due_at"),
+    )
 
 
 class BrowserSession(TenantScoped, Base):

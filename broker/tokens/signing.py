@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -18,7 +18,13 @@ from broker.tokens.keys import SigningKey
 ACCESS_TOKEN_TYP = "at+jwt"  # noqa: S105 (a media type)
 ID_TOKEN_TYP = "JWT"  # noqa: S105 (a media type)
 
-_ES256 = ec.ECDSA(SHA256())
+_SHA256 = SHA256()
+_ES256 = ec.ECDSA(_SHA256)
+RSA_PADDINGS = {
+    "PS256": padding.PSS(padding.MGF1(_SHA256), padding.PSS.DIGEST_LENGTH),
+    "RS256": padding.PKCS1v15(),
+}
+"""How RSA keys sign, by algorithm (RFC 7518 §3.3, §3.5)."""
 
 
 def sign_jwt(key: SigningKey, typ: str, claims: Mapping[str, Any]) -> str:
@@ -37,4 +43,6 @@ def _sign(key: SigningKey, message: bytes) -> bytes:
     if isinstance(key.private, ec.EllipticCurvePrivateKey):
         r, s = decode_dss_signature(key.private.sign(message, _ES256))
         return r.to_bytes(32) + s.to_bytes(32)
+    if isinstance(key.private, rsa.RSAPrivateKey):
+        return key.private.sign(message, RSA_PADDINGS[key.algorithm], _SHA256)
     return key.private.sign(message)

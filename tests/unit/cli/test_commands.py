@@ -224,8 +224,32 @@ def test_rotating_a_key_publishes_the_new_one_beside_the_old_one(shell: Shell):
         kids = [key["kid"] for key in public_jwks(rt, acme.id)["keys"]]
         assert kid in kids
         assert len(kids) == 3
-        assert "key.rotated" in events(rt)
+        assert "key.created" in events(rt)
+        assert "key.rotated" not in events(rt)
     assert shell("key", "rotate", "globex").exit_code == 3
+
+
+def test_keys_are_listed_used_at_once_and_revoked(shell: Shell):
+    shell("apply", "-", stdin="tenants: [{slug: acme, settings: {id_token_algorithms: [ES256, RS256]}}]")
+    states = [line.split()[0:4:3] for line in shell("key", "list", "acme").stdout.splitlines()]
+    assert states == [["access", "active"], ["id", "active"], ["id", "active"]]
+    made = shell("key", "rotate", "acme", "--use", "access", "--algorithm", "EdDSA", "--now").stdout.split()[
+        1
+    ]
+    listed = shell("key", "list", "acme").stdout
+    assert f"access {made} EdDSA active until" in listed
+    assert "ES256 retiring until" in listed
+    assert shell("key", "revoke", "acme", made).stdout == f"revoked {made}\n"
+    assert f"{made} EdDSA revoked" in shell("key", "list", "acme").stdout
+    assert shell("key", "revoke", "acme", made).exit_code == 1
+    with opened_runtime() as rt:
+        assert {"key.rotated", "key.revoked"} <= set(events(rt))
+
+
+def test_an_algorithm_that_a_declaration_adds_gets_its_key_published(shell: Shell):
+    shell("apply", "-", stdin="tenants: [{slug: acme}]")
+    shell("apply", "-", stdin="tenants: [{slug: acme, settings: {id_token_algorithms: [ES256, PS256]}}]")
+    assert " PS256 next until" in shell("key", "list", "acme").stdout
 
 
 def test_verification_tells_a_whole_log_from_an_edited_one(shell: Shell):
