@@ -15,7 +15,7 @@ from broker.tokens import encoding
 from broker.tokens.encoding import MAX_TOKEN_CHARS
 from broker.tokens.foreign_keys import AdmittedKey, admit_keys
 
-__all__ = ["MAX_TOKEN_CHARS", "AdmittedKey", "JwtProfile", "admit_keys", "verify_jwt"]
+__all__ = ["MAX_TOKEN_CHARS", "AdmittedKey", "JwtProfile", "admit_keys", "verify_jws", "verify_jwt"]
 
 UNTYPED = ""
 """In ``JwtProfile.typ``: a token without ``typ`` is allowed."""
@@ -42,33 +42,50 @@ def verify_jwt(
     header is never looked at (O03, O04). ``now`` and ``skew`` are seconds. Raises
     ``Refusal(invalid_token)`` with a reason; the caller answers with the code of its own endpoint.
     """
+    payload = verify_jws(token, keys, typ=profile.typ, algorithms=profile.algorithms)
+    claims = _object(payload)
+    _check_claims(claims, profile, now, skew)
+    return claims
+
+
+def verify_jws(
+    token: str, keys: Mapping[str, AdmittedKey], *, typ: frozenset[str], algorithms: frozenset[str]
+) -> bytes:
+    """Return the payload of a compact JWS (RFC 7515 §7.1) of such a ``typ`` that one of ``keys`` signed.
+
+    Raises ``Refusal(invalid_token)`` with a reason. Nothing of the payload is read before.
+    """
     # Without this: a header of many megabytes would be decoded for a stranger (O07).
     if len(token) > MAX_TOKEN_CHARS:
         raise _refuse("token_too_large")
     parts = token.split(".")
     if len(parts) != 3:
         raise _refuse("not_a_jwt")
-    header, claims = _object(parts[0]), _object(parts[1])
+    header, payload = _object(_canonical(parts[0])), _canonical(parts[1])
     _canonical(parts[2])
-    key = _find_key(header, profile, keys)
+    key = _find_key(header, typ, algorithms, keys)
     try:
         jws.deserialize_compact(token, key.key, registry=_registry(header["alg"]))
     except (JoseError, ValueError, TypeError):
         raise _refuse("bad_signature") from None
-    _check_claims(claims, profile, now, skew)
-    return claims
+    return payload
 
 
-def _find_key(header: dict[str, Any], profile: JwtProfile, keys: Mapping[str, AdmittedKey]) -> AdmittedKey:
+def _find_key(
+    header: dict[str, Any],
+    typ: frozenset[str],
+    algorithms: frozenset[str],
+    keys: Mapping[str, AdmittedKey],
+) -> AdmittedKey:
     # Without this: a token of another kind that the same key signed would pass for this one (O35).
-    if header.get("typ", UNTYPED) not in profile.typ:
+    if header.get("typ", UNTYPED) not in typ:
         raise _refuse("wrong_typ")
     # Without this: a rule that the signer calls critical would be ignored, or the payload of ``b64``
     # false be read as something else than what was signed (O06).
     if "crit" in header or "b64" in header:
         raise _refuse("critical_header")
     algorithm, kid = header.get("alg"), header.get("kid")
-    if not isinstance(algorithm, str) or algorithm not in profile.algorithms:
+    if not isinstance(algorithm, str) or algorithm not in algorithms:
         raise _refuse("wrong_alg")
     if kid is None and len(keys) == 1:
         key = next(iter(keys.values()))
@@ -119,8 +136,7 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
     return value
 
 
-def _object(segment: str) -> dict[str, Any]:
-    raw = _canonical(segment)
+def _object(raw: bytes) -> dict[str, Any]:
     try:
         value = json.loads(raw, object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

@@ -34,6 +34,7 @@ needs ldapadd ldap-utils
 [ -d /usr/share/simplesamlphp ] || missing+=(simplesamlphp)
 needs java openjdk-17-jre-headless
 needs mvn maven
+needs go golang-go
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
     || missing+=(python3 python3-venv)

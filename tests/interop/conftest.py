@@ -12,6 +12,7 @@ from tests.interop.servers import samba_ad as samba_ad_server
 from tests.interop.servers import samlp as samlp_server
 from tests.interop.servers import simplesamlphp as simplesamlphp_server
 from tests.interop.servers import slapd as slapd_server
+from tests.interop.servers import wycheproof as wycheproof_vectors
 from tests.interop.servers.node_packages import install
 
 
@@ -92,6 +93,17 @@ def keycloak_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[keycl
     assert place is not None
     with keycloak_server.start(tmp_path_factory.mktemp("keycloak"), place) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def wycheproof() -> wycheproof_vectors.Vectors:
+    """The Wycheproof vectors."""
+    require_chosen("wycheproof")
+    require_program("wycheproof", "go")
+    vectors, reason = wycheproof_vectors.fetch()
+    require("wycheproof", vectors is not None, reason)
+    assert vectors is not None
+    return vectors
 
 
 @pytest.fixture
