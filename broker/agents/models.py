@@ -1,4 +1,4 @@
-"""Tables of resources, agents and clients."""
+"""Tables of resources, agents, clients and of the other parties that a tenant deals with."""
 
 from typing import Any
 
@@ -78,3 +78,19 @@ class Client(TenantScoped, Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = (Index("ix_clients_agent", "tenant_id", "agent_id"),)
+
+
+class Trust(TenantScoped, Base):
+    """Somebody outside whom the tenant deals with: it takes what we issue, or signs what we take."""
+
+    __tablename__ = "trusts"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))  # target | issuer | workload | subject
+    slug: Mapped[str] = mapped_column(String(63))
+    name: Mapped[str] = mapped_column(String(200))
+    config: Mapped[dict[str, Any]] = mapped_column(JSON)  # what its kind asks for
+    state: Mapped[str] = mapped_column(String(16), default="active")  # active | disabled
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (UniqueConstraint("tenant_id", "slug"),)

@@ -5,8 +5,9 @@ Both well-known documents are the same object: a client that reads either finds 
 
 from typing import Any
 
+from broker.agents.trusts.snapshot import load_trusts
 from broker.kernel.runtime import Runtime
-from broker.oauth.basis import ACCESS_TOKEN_TYPE
+from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE
 from broker.oauth.client_auth import ASSERTION_ALGORITHMS, METHODS
 from broker.oauth.grants import GRANTS
 from broker.oauth.targets import IDENTITY_SCOPES
@@ -55,8 +56,15 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
             "requested_token_types_supported": [ACCESS_TOKEN_TYPE],
         },
         "entity_profiles_supported": {"subject": ["user", "ai_agent"], "actor": ["ai_agent"]},
+        **_chaining(rt, tenant),
         "agent_broker_configuration": f"{issuer}/.well-known/{AGENT_DOCUMENT}",
     }
+
+
+def _chaining(rt: Runtime, tenant: TenantSnapshot) -> dict[str, list[str]]:
+    """Return which introductions between domains are given; never to or from whom (ID-JAG §7)."""
+    trusts = load_trusts(rt, tenant.id)
+    return {"identity_chaining_requested_token_types_supported": [ID_JAG_TYPE]} if trusts.targets else {}
 
 
 def _acr_values(tenant: TenantSnapshot) -> dict[str, list[str]]:

@@ -3,7 +3,12 @@
 A refusal is mapped to HTTP once, at the edge; exception text never reaches a caller.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+_NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
 
 
 class WhoseMove(StrEnum):
@@ -102,7 +107,8 @@ _STATUS = {
 class Refusal(Exception):  # noqa: N818 (a refusal is an answer, not a fault)
     """A refusal with a stable code; ``public`` is safe to show, ``detail`` goes to the log only.
 
-    ``reason`` is a finer stable word for the audit log and for tests, such as ``code_reused``.
+    ``reason`` is a finer stable word for the audit log and for tests, such as ``code_reused``. ``members``
+    stand beside the code in a JSON answer, where a specification says so (RFC 9470 §3).
     """
 
     def __init__(
@@ -113,6 +119,7 @@ class Refusal(Exception):  # noqa: N818 (a refusal is an answer, not a fault)
         reason: str = "",
         detail: str = "",
         whose_move: WhoseMove = WhoseMove.DEVELOPER,
+        members: Mapping[str, Any] = _NO_MEMBERS,
     ) -> None:
         super().__init__(f"{code}: {reason or public}")
         self.code = code
@@ -120,6 +127,7 @@ class Refusal(Exception):  # noqa: N818 (a refusal is an answer, not a fault)
         self.reason = reason or code.value
         self.detail = detail
         self.whose_move = whose_move
+        self.members = members
 
     @property
     def status(self) -> int:

@@ -4,9 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.agents.snapshot import AgentView
+from broker.agents.trusts.snapshot import TargetView
 from broker.policy.values import Actor, Parent, Wish
+from broker.tokens.id_jags import Introduction
 
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a type, not a secret)
+ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 (a type, not a secret)
+REFRESH_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:refresh_token"  # noqa: S105 (a type, not a secret)
+ID_JAG_TYPE = "urn:ietf:params:oauth:token-type:id-jag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class SignInFacts:
 class Basis:
     """A grant type's part of one issuance; ``parent`` carries no roles where they are to be live ones.
 
-    ``actor`` joins the chain; ``agent`` is who will present the token and whose ceiling holds.
+    ``actor`` joins the chain; ``agent`` is who will present the token and whose ceiling holds. With
+    ``introduction`` an ID-JAG for ``target`` is issued in place of an access token.
     """
 
     subject: str
@@ -51,3 +57,5 @@ class Basis:
     identity_scopes: frozenset[str] = frozenset()
     nonce: str = ""
     issued_token_type: str | None = None
+    target: TargetView | None = None
+    introduction: Introduction | None = None

@@ -26,6 +26,7 @@ from broker.policy.narrowing import narrow
 from broker.policy.values import Delegated, Denial
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens import refresh
+from broker.tokens.id_jags import issue_id_jag
 from broker.tokens.id_tokens import issue_id_token
 from broker.tokens.issuing import IssuedToken, TokenDraft, issue_access_token
 
@@ -86,10 +87,10 @@ def _issue(tx: Transaction, call: Call, basis: Basis, grant_type: str) -> dict[s
     granted = _narrow(call, basis, roles)
     require_room(tx, call, basis)
     draft = _draft(call, basis, granted, roles)
-    issued = issue_access_token(tx, call.rt, call.tenant, draft, now=call.ctx.now)
+    issued = _mint(tx, call, basis, draft)
     document: dict[str, Any] = {
         "access_token": issued.token,
-        "token_type": "Bearer",
+        "token_type": "Bearer" if basis.introduction is None else "N_A",
         "expires_in": issued.expires_at - call.ctx.now,
         "scope": " ".join(sorted(granted.scopes | basis.identity_scopes)),
     }
@@ -114,6 +115,12 @@ def _issue(tx: Transaction, call: Call, basis: Basis, grant_type: str) -> dict[s
     return document
 
 
+def _mint(tx: Transaction, call: Call, basis: Basis, draft: TokenDraft) -> IssuedToken:
+    if basis.introduction is not None:
+        return issue_id_jag(tx, call.rt, call.tenant, draft, basis.introduction, now=call.ctx.now)
+    return issue_access_token(tx, call.rt, call.tenant, draft, now=call.ctx.now)
+
+
 def _roles_now(tx: Transaction, call: Call, basis: Basis) -> LiveRoles:
     if basis.user_id is not None:
         return live_roles(tx.connection, call.rt, call.tenant.id, basis.user_id, call.ctx.now)
@@ -127,9 +134,9 @@ def _narrow(call: Call, basis: Basis, roles: LiveRoles) -> Delegated:
     outcome = narrow(
         parent=parent,
         actor=basis.actor,
-        agent=ceiling_at(call, basis.agent, identifier),
+        agent=ceiling_at(call, basis.agent, identifier, basis.target),
         client=client_scopes(call.client),
-        resource=find_target(call, identifier),
+        resource=basis.target.limits(roles.roles) if basis.target else find_target(call, identifier),
         wish=basis.wish,
         live_roles=roles.roles,
         role_scopes=roles.role_scopes,

@@ -26,7 +26,12 @@ def error_reply(refusal: Refusal, ctx: CallContext, *, has_basic: bool = False) 
         request_id=ctx.request_id,
     )
     error = _AS_OAUTH.get(refusal.code, refusal.code)
-    document = {"error": error.value, "error_description": refusal.public, "request_id": ctx.request_id}
+    document = {
+        "error": error.value,
+        "error_description": refusal.public,
+        "request_id": ctx.request_id,
+        **refusal.members,
+    }
     headers = [("Pragma", "no-cache"), ("Cache-Control", "no-store")]
     if refusal.code is ErrorCode.INVALID_CLIENT and has_basic:
         headers.append(("WWW-Authenticate", 'Basic realm="token"'))

@@ -1,6 +1,9 @@
 """Which resource a request means (RFC 8707): exactly one per access token, and only a known, active one."""
 
+from dataclasses import replace
+
 from broker.agents.snapshot import AgentView, ClientView
+from broker.agents.trusts.snapshot import TargetView
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.oauth.calls import Call
 from broker.policy.values import Ceiling, ResourceView
@@ -39,9 +42,15 @@ def find_target(call: Call, identifier: str) -> ResourceView | None:
     return found.limits if found is not None and found.is_active else None
 
 
-def ceiling_at(call: Call, agent: AgentView, identifier: str) -> Ceiling:
-    """Return the agent's ceiling; identity scopes at the tenant's own userinfo need no admin's word."""
+def ceiling_at(call: Call, agent: AgentView, identifier: str, target: TargetView | None = None) -> Ceiling:
+    """Return the agent's ceiling; identity scopes at the tenant's own userinfo need no admin's word.
+
+    A ``target`` counts as a resource of the agents that its entry names, and of no others.
+    """
     ceiling = agent.ceiling
+    if target is not None:
+        reach = {target.config.issuer} if agent.slug in target.config.agents else set()
+        return replace(ceiling, resources=frozenset(reach))
     if identifier != call.tenant.issuer:
         return ceiling
     return Ceiling(

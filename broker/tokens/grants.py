@@ -148,6 +148,25 @@ def load_grant(connection: Connection, tenant_id: str, grant_id: str, *, is_held
     )
 
 
+def find_person_grant(
+    connection: Connection, tenant_id: str, *, client_id: str, user_id: str, session_id: str, now: int
+) -> str | None:
+    """Return the newest live grant of a person for a client, of that browser session if one is named."""
+    conditions = [
+        _TABLE.c.tenant_id == tenant_id,
+        _TABLE.c.client_id == client_id,
+        _TABLE.c.user_id == user_id,
+        _TABLE.c.ended_at.is_(None),
+        _TABLE.c.expires_at > now,
+    ]
+    if session_id:
+        conditions.append(_TABLE.c.session_id == session_id)
+    found: str | None = connection.execute(
+        select(_TABLE.c.id).where(*conditions).order_by(_TABLE.c.created_at.desc(), _TABLE.c.id).limit(1)
+    ).scalar()
+    return found
+
+
 def standing_grant_id(
     connection: Connection,
     *,

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, select
 
 from broker.directory.models import User
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import TenantSnapshot
-from broker.tokens.keys import SigningKey, find_signing_key, signing_key
+from broker.tokens import encoding
+from broker.tokens.keys import SigningKey, find_signing_key, public_jwks, signing_key
+from broker.tokens.profiles import MAX_TOKEN_CHARS, AdmittedKey, JwtProfile, admit_keys, verify_jwt
 from broker.tokens.signing import ID_TOKEN_TYP, sign_jwt
 
 ID_TOKEN_TTL_SECONDS = 600
@@ -60,6 +63,41 @@ def _key(rt: Runtime, tenant: TenantSnapshot, algorithm: str | None) -> SigningK
             whose_move=WhoseMove.ADMIN,
         )
     return found
+
+
+def verify_id_token(
+    rt: Runtime, tenant: TenantSnapshot, token: str, *, client_id: str, now: int
+) -> dict[str, Any]:
+    """Return the claims of an ID token that we issued to ``client_id`` alone and that has not ended.
+
+    Raises ``Refusal(invalid_token)`` with a reason.
+    """
+    keys = _keys_named(rt, tenant, token)
+    profile = JwtProfile(
+        typ=frozenset({ID_TOKEN_TYP}),
+        algorithms=frozenset().union(*(key.algorithms for key in keys.values())),
+        issuer=tenant.issuer,
+        audience=frozenset({client_id}),
+        max_age_seconds=ID_TOKEN_TTL_SECONDS,
+        required=frozenset({"iss", "sub", "aud", "iat", "exp"}),
+    )
+    claims = verify_jwt(token, profile, keys, now=now, skew=0)
+    # Without this: what was issued before the tenant was switched off would count again afterwards.
+    if claims["iat"] <= tenant.cutoff_at:
+        raise Refusal(ErrorCode.INVALID_TOKEN, "The token is not valid.", reason="tenant_cutoff")
+    return claims
+
+
+def _keys_named(rt: Runtime, tenant: TenantSnapshot, token: str) -> dict[str, AdmittedKey]:
+    """Return the one key of ours that the token says it is signed with; a tenant may have many."""
+    try:
+        kid = orjson.loads(encoding.decode(token[:MAX_TOKEN_CHARS].partition(".")[0]))["kid"]
+    except (ValueError, KeyError, TypeError):
+        kid = None
+    named = [jwk for jwk in public_jwks(rt, tenant.id)["keys"] if jwk["kid"] == kid]
+    if not named:
+        raise Refusal(ErrorCode.INVALID_TOKEN, "The token is not valid.", reason="unknown_key")
+    return admit_keys({"keys": named})
 
 
 def person_claims(

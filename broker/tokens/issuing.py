@@ -88,7 +88,7 @@ def issue_access_token(
     path = f"{draft.parent_path or '/'}{jti}/"
     claims = _claims(tenant, draft, jti, path, now)
     token = sign_jwt(signing_key(rt, tenant.id), ACCESS_TOKEN_TYP, claims)
-    tx.defer(insert_rows, _row(tenant.id, draft, jti, path, now))
+    tx.defer(insert_rows, token_row(tenant.id, draft, jti, path, now))
     return IssuedToken(token, jti, draft.expires_at, claims, path)
 
 
@@ -116,7 +116,7 @@ def _claims(tenant: TenantSnapshot, draft: TokenDraft, jti: str, path: str, now:
         claims.update(_sign_in_claims(draft))
     claims["txn"] = draft.txn or new_id("txn")
     if draft.chain:
-        claims["act"] = _act(draft.chain)
+        claims["act"] = actor_claim(draft.chain)
     claims["dlg"] = _delegation(tenant, draft, path)
     return claims
 
@@ -127,7 +127,7 @@ def _sign_in_claims(draft: TokenDraft) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _act(chain: Chain) -> dict[str, Any]:
+def actor_claim(chain: Chain) -> dict[str, Any]:
     """Return the actor claim of RFC 8693 §4.1: the outermost actor holds the earlier ones."""
     nested: dict[str, Any] = {}
     for actor in reversed(chain):
@@ -163,7 +163,8 @@ def _provenance(draft: TokenDraft) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _row(tenant_id: str, draft: TokenDraft, jti: str, path: str, now: int) -> dict[str, Any]:
+def token_row(tenant_id: str, draft: TokenDraft, jti: str, path: str, now: int) -> dict[str, Any]:
+    """Return the row of something that is issued; whatever leaves here has one, with its parent."""
     chain = [actor.id for actor in draft.chain]
     if draft.user_id is None:
         # An agent that acts for itself is the subject; the gate must look at it as well.

@@ -17,6 +17,7 @@ from broker.tokens.keys import SigningKey
 
 ACCESS_TOKEN_TYP = "at+jwt"  # noqa: S105 (a media type)
 ID_TOKEN_TYP = "JWT"  # noqa: S105 (a media type)
+ID_JAG_TYP = "oauth-id-jag+jwt"
 
 _SHA256 = SHA256()
 _ES256 = ec.ECDSA(_SHA256)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from broker.agents.declare.document import AgentEntry, ClientEntry, TenantEntry
 from broker.agents.declare.faults import Faults
-from broker.agents.models import Agent, Resource
+from broker.agents.models import Agent, Resource, Trust
 from broker.agents.naming import STANDARD_SCOPES
 from broker.directory.models import Role
 from broker.tenants.spelling import did_you_mean
@@ -21,7 +21,12 @@ class Names:
             select(Resource.identifier, Resource.scopes).where(Resource.tenant_id == tenant_id)
         ).all()
         self.resources = {identifier for identifier, _ in resources}
-        self.scopes = {scope for _, catalogue in resources for scope in catalogue} | STANDARD_SCOPES
+        targets = session.scalars(
+            select(Trust.config).where(Trust.tenant_id == tenant_id, Trust.kind == "target")
+        )
+        elsewhere = {scope for config in targets for scope in config.get("scopes", ())}
+        own = {scope for _, catalogue in resources for scope in catalogue}
+        self.scopes = own | elsewhere | STANDARD_SCOPES
         self.roles = set(session.scalars(select(Role.name).where(Role.tenant_id == tenant_id)))
         self.agents = set(session.scalars(select(Agent.slug).where(Agent.tenant_id == tenant_id)))
 

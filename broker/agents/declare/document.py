@@ -147,6 +147,15 @@ class AgentEntry(Declared):
         return self
 
 
+class TrustEntry(Declared):
+    """Somebody outside whom the tenant deals with; ``config`` is what its kind asks for."""
+
+    slug: str
+    kind: str | None = None
+    name: str | None = None
+    config: dict[str, Any] | None = None
+
+
 class TenantEntry(Declared):
     """A tenant and everything in it."""
 
@@ -159,6 +168,7 @@ class TenantEntry(Declared):
     resources: list[ResourceEntry] = []
     agents: list[AgentEntry] = []
     clients: list[ClientEntry] = []
+    trusts: list[TrustEntry] = []
 
 
 class Document(Declared):

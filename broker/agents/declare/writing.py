@@ -14,10 +14,12 @@ from broker.agents.declare.document import (
     MappingEntry,
     ResourceEntry,
     TenantEntry,
+    TrustEntry,
 )
 from broker.agents.declare.faults import Faults
 from broker.agents.declare.references import Surroundings
 from broker.agents.registry import save_agent, save_client, save_resource
+from broker.agents.trusts.registry import Place, save_trust
 from broker.directory.registry import save_mapping, save_role
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.runtime import Runtime
@@ -81,6 +83,10 @@ class TenantWriter:
         for index, client in enumerate(entry.clients):
             with self._faults.at(f"{place}.clients[{index}]"):
                 self._client(client, {"agent_id": None, "resource_id": None})
+        issuer = self._rt.settings.issuer(entry.slug)
+        for index, trust in enumerate(entry.trusts):
+            with self._faults.at(f"{place}.trusts[{index}]"):
+                self._trust(trust, Place(self._tenant_id, issuer, self._now))
 
     def _connection(self, entry: ConnectionEntry) -> None:
         self._once("connection", entry.slug)
@@ -210,6 +216,14 @@ class TenantWriter:
             defaults={"name": name} if name else {},
         )
         self._note(change)
+
+    def _trust(self, entry: TrustEntry, where: Place) -> None:
+        self._once("trust", entry.slug)
+        given = entry.given("kind", "name", "config")
+        jwks = given.get("config", {}).get("jwks")
+        if jwks is not None:
+            given["config"] |= {"jwks": self._around.resolve_jwks(jwks)}
+        self._note(save_trust(self._session, where, entry.slug, given)[1])
 
     def _once(self, noun: str, name: str) -> None:
         if (noun, name) in self._seen:

@@ -8,14 +8,21 @@ from dataclasses import dataclass
 from broker.agents.snapshot import AgentView
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.group_commit import Transaction
-from broker.oauth.basis import ACCESS_TOKEN_TYPE, Basis, SignInFacts
+from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE, Basis, SignInFacts
 from broker.oauth.calls import Call
+from broker.oauth.grants import exchange_for_id_jag
+from broker.oauth.grants.presented import (
+    refused,
+    require_actor_shape,
+    require_live,
+    require_own_actor,
+    verified_token,
+)
 from broker.oauth.grants.standing import require_agent
 from broker.oauth.params import parse_scope
 from broker.oauth.targets import asked_resource
 from broker.policy.values import Actor, Parent, Wish
-from broker.tokens import liveness
-from broker.tokens.access import VerifiedAccessToken, verify_access_token
+from broker.tokens.access import VerifiedAccessToken
 from broker.tokens.liveness import TokenRow, load_token_rows
 
 REFUSAL_UNDOES = False  # nothing is consumed
@@ -33,22 +40,25 @@ class _Subject:
 def collect(tx: Transaction, call: Call) -> Basis:
     """Return the basis of a token derived from the subject token."""
     agent = require_agent(call)
+    require_actor_shape(call)
+    if call.params.get("requested_token_type") == ID_JAG_TYPE:
+        return exchange_for_id_jag.collect(tx, call, agent)
     _require_types(call)
-    subject_token = _verified(call, call.params.require("subject_token"))
+    subject_token = verified_token(call, call.params.require("subject_token"))
     actor_token = (
-        _verified(call, call.params.require("actor_token")) if call.params.has("actor_token") else None
+        verified_token(call, call.params.require("actor_token")) if call.params.has("actor_token") else None
     )
     wanted = [subject_token.jti] + ([actor_token.jti] if actor_token else [])
     rows = load_token_rows(tx.connection, call.tenant.id, wanted, is_held=True)
-    row = _require_live(call, rows.get(subject_token.jti))
+    row = require_live(call, rows.get(subject_token.jti))
     subject = _Subject(subject_token, row, row.chain[0])
     if actor_token is None:
         # Without this: any client that saw a token in passing could continue its chain.
         if agent.id != subject.presenter:
-            raise _refused("not_the_presenter")
+            raise refused("not_the_presenter")
         actor = None
     else:
-        _require_own_actor(call, agent, _require_live(call, rows.get(actor_token.jti)))
+        require_own_actor(call, agent, require_live(call, rows.get(actor_token.jti)))
         actor = _joining_actor(call, agent, subject)
     return _basis(call, agent, subject, actor)
 
@@ -58,48 +68,15 @@ def _require_types(call: Call) -> None:
     if call.params.require("subject_token_type") != ACCESS_TOKEN_TYPE:
         raise Refusal(
             ErrorCode.INVALID_REQUEST,
-            "Only an access token can be exchanged here.",
+            "This kind of token cannot be exchanged for that one.",
             reason="subject_token_type",
         )
     if call.params.get("requested_token_type") not in {"", ACCESS_TOKEN_TYPE}:
         raise Refusal(
-            ErrorCode.INVALID_REQUEST, "Only an access token can be requested.", reason="requested_token_type"
-        )
-    has_actor, has_type = call.params.has("actor_token"), call.params.has("actor_token_type")
-    if has_actor != has_type:
-        raise Refusal(
             ErrorCode.INVALID_REQUEST,
-            "actor_token and actor_token_type go together.",
-            reason="actor_token_type",
+            "This kind of token cannot be requested.",
+            reason="requested_token_type",
         )
-    if has_actor and call.params.get("actor_token_type") != ACCESS_TOKEN_TYPE:
-        raise Refusal(
-            ErrorCode.INVALID_REQUEST, "The actor token must be an access token.", reason="actor_token_type"
-        )
-
-
-def _verified(call: Call, token: str) -> VerifiedAccessToken:
-    try:
-        return verify_access_token(call.rt, call.tenant, token, now=call.ctx.now)
-    except Refusal as refusal:
-        raise _refused(refusal.reason, refusal.detail) from refusal
-
-
-def _require_live(call: Call, row: TokenRow | None) -> TokenRow:
-    dead = liveness.why_dead(row, tenant=call.tenant, agents=call.agents, now=call.ctx.now)
-    if row is None or dead is not None:
-        raise _refused(dead or "token_unknown")
-    return row
-
-
-def _require_own_actor(call: Call, agent: AgentView, row: TokenRow) -> None:
-    """The actor token must be the calling agent's own, held in its own name by this very client.
-
-    Without this: a stolen actor token would let its holder act as another agent.
-    """
-    is_own = row.user_id is None and tuple(row.chain) == (agent.id,)
-    if not is_own or row.client_id != call.client.client_id:
-        raise Refusal(ErrorCode.ACTOR_UNAUTHORIZED, "This agent may not act here.", reason="rogue_actor")
 
 
 def _joining_actor(call: Call, agent: AgentView, subject: _Subject) -> Actor | None:
@@ -152,13 +129,4 @@ def _basis(call: Call, agent: AgentView, subject: _Subject, actor: Actor | None)
         parent_path=row.path,
         txn=str(claims["txn"]),
         issued_token_type=ACCESS_TOKEN_TYPE,
-    )
-
-
-def _refused(reason: str, detail: str = "") -> Refusal:
-    return Refusal(
-        ErrorCode.INVALID_GRANT,
-        "The presented token is not valid for this client.",
-        reason=reason,
-        detail=detail,
     )
