@@ -1,29 +1,30 @@
-"""The official MCP Python SDK as client: given only a server's URL and a registered client, it gets in.
+"""The official MCP SDKs as clients: given only a server's URL and a registered client, it gets in.
 
 One sign-in serves five MCP servers: each asks for its own consent, none for another sign-in.
 """
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from mcp import ClientSession
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
+from mcp.client.auth.extensions.client_credentials import (
+    ClientCredentialsOAuthProvider,
+    PrivateKeyJWTOAuthProvider,
+    SignedJWTParameters,
+)
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
-from broker.demo.loopback import AsgiServer
-from broker.demo.mcp_server import CREATE, READ, STATUS, TicketDesk, create_mcp_app
-from broker.demo.person_browser import Page, PersonBrowser
-from broker.demo.world import World as DemoWorld
-from broker.demo.world import running_world
-from broker.kernel.clock import FixedClock
-from broker.resource_server import ClientCredentials
-from tests.builders.world import SECRET, World
+from broker.demo.mcp_server import STATUS
+from tests.builders.world import SECRET
+from tests.interop.servers.maya import Maya, run_with_browser
+from tests.interop.servers.mcp_desks import Desks, running_desks
 
 CALLBACK = "http://127.0.0.1:1/callback"
 SERVERS = 5
@@ -33,7 +34,7 @@ SERVERS = 5
 class Storage:
     """What the SDK keeps: the registered client that it was given, and the tokens that it got."""
 
-    client: OAuthClientInformationFull
+    client: OAuthClientInformationFull | None = None
     tokens: OAuthToken | None = None
 
     async def get_tokens(self) -> OAuthToken | None:
@@ -51,105 +52,33 @@ class Storage:
 
 @dataclass
 class Person:
-    """Maya at her browser; she signs in when asked, allows, and counts both."""
+    """Maya, as the SDK's two callbacks want her."""
 
-    world: DemoWorld
-    browser: PersonBrowser = field(default_factory=lambda: PersonBrowser(stop_at=CALLBACK))
-    sign_ins: int = 0
-    consents: int = 0
+    maya: Maya
     answer: dict[str, str] = field(default_factory=dict)
 
     async def follow(self, url: str) -> None:
-        await asyncio.to_thread(self._follow, url)
+        self.answer = (await asyncio.to_thread(self.maya.follow, url)).query
 
     async def bring_back(self) -> AuthorizationCodeResult:
         return AuthorizationCodeResult(
             code=self.answer["code"], state=self.answer["state"], iss=self.answer["iss"]
         )
 
-    def _follow(self, url: str) -> None:
-        page = self.browser.open(url)
-        if any("/sign-in/okta" in link for link in page.links):
-            self.sign_ins += 1
-            page = self._sign_in(page)
-        if not page.url.startswith(CALLBACK):
-            self.consents += 1
-            form = page.form_with("decision", "allow")
-            page = self.browser.press(page, form, "decision", "allow")
-        assert page.url.startswith(CALLBACK), (page.url, page.status)
-        self.answer = page.query
 
-    def _sign_in(self, chooser: Page) -> Page:
-        link = chooser.link_to("/sign-in/okta")
-        origin = chooser.url.partition("/t/")[0]
-        login = self.browser.open(link if link.startswith("http") else origin + link)
-        return self.browser.press(login, login.form_with("person", "maya"), "person", "maya")
-
-
-@dataclass
-class Setting:
-    """The demo world with five MCP servers and an agent whose client the SDK plays."""
-
-    person: Person
-    urls: list[str]
+@pytest.fixture
+def desks() -> Iterator[Desks]:
+    with running_desks(SERVERS, CALLBACK) as running:
+        yield running
 
 
 @pytest.fixture
-def setting() -> Iterator[Setting]:
-    with running_world() as demo, ExitStack() as stack:
-        rt = demo.broker.runtime
-        builder = World(rt, FixedClock(rt.clock.now()))
-        servers = [AsgiServer() for _ in range(SERVERS)]
-        urls = [f"{server.url}/mcp" for server in servers]
-        scopes = {
-            READ: {"description": "Read your tickets", "effect": "read"},
-            CREATE: {"description": "Create tickets in your name", "effect": "change"},
-            STATUS: {"description": "See whether the desk is open", "effect": "read"},
-        }
-        agent = builder.agent(
-            demo.broker.tenant, "sdk", scopes=scopes, roles=["support.agent"], resources=urls
-        )
-        builder.client(
-            demo.broker.tenant,
-            "sdk-client",
-            agent=agent,
-            redirect_uris=[CALLBACK],
-            application_type="native",
-            scopes=list(scopes),
-        )
-        for number, (server, url) in enumerate(zip(servers, urls, strict=True)):
-            resource = builder.resource(demo.broker.tenant, url, scopes=scopes, roles=["support.agent"])
-            name = f"desk-{number}"
-            builder.client(demo.broker.tenant, name, resource=resource, grant_types=(), scopes=())
-            server.start(
-                create_mcp_app(
-                    resource=url,
-                    issuer=demo.tenant_url,
-                    introspection=ClientCredentials(name, SECRET),
-                    desk=TicketDesk(),
-                )
-            )
-            stack.callback(server.stop)
-        yield Setting(Person(demo), urls)
+def person(desks: Desks) -> Person:
+    return Person(Maya(desks.demo, CALLBACK))
 
 
-async def call_tool(url: str, person: Person, tool: str, **arguments: Any) -> dict[str, Any]:
-    """What an agent developer writes: the SDK's provider, the server's URL, a tool call."""
-    storage = Storage(
-        OAuthClientInformationFull(
-            client_id="sdk-client",
-            client_secret=SECRET,
-            redirect_uris=[CALLBACK],  # type: ignore[list-item]
-            token_endpoint_auth_method="client_secret_basic",
-        )
-    )
-    provider = OAuthClientProvider(
-        server_url=url,
-        client_metadata=OAuthClientMetadata(redirect_uris=[CALLBACK], client_name="SDK"),  # type: ignore[list-item]
-        storage=storage,
-        redirect_handler=person.follow,
-        callback_handler=person.bring_back,
-    )
+async def call_tool(provider: httpx2.Auth, url: str, tool: str, **arguments: Any) -> dict[str, Any]:
+    """What an agent developer writes: one of the SDK's providers, the server's URL, a tool call."""
     async with (
         httpx2.AsyncClient(auth=provider, timeout=30, trust_env=False) as http,
         streamable_http_client(url, http_client=http) as streams,
@@ -158,21 +87,89 @@ async def call_tool(url: str, person: Person, tool: str, **arguments: Any) -> di
         await session.initialize()
         result = await session.call_tool(tool, arguments)
     assert not result.is_error, result
-    assert storage.tokens is not None
     told: dict[str, Any] = result.structured_content or {}
     return told
 
 
-def test_a_url_and_a_registered_client_are_enough(setting: Setting) -> None:
-    told = asyncio.run(call_tool(setting.urls[0], setting.person, "create_ticket", title="From the SDK"))
+def by_code(url: str, person: Person) -> OAuthClientProvider:
+    """The provider of an application that has a person in front of it."""
+    client = OAuthClientInformationFull(
+        client_id="by-secret",
+        client_secret=SECRET,
+        redirect_uris=[CALLBACK],  # type: ignore[list-item]
+        token_endpoint_auth_method="client_secret_basic",
+    )
+    return OAuthClientProvider(
+        server_url=url,
+        client_metadata=OAuthClientMetadata(redirect_uris=[CALLBACK], client_name="SDK"),  # type: ignore[list-item]
+        storage=Storage(client),
+        redirect_handler=person.follow,
+        callback_handler=person.bring_back,
+    )
+
+
+def test_a_url_and_a_registered_client_are_enough(desks: Desks, person: Person) -> None:
+    url = desks.urls[0]
+    told = asyncio.run(call_tool(by_code(url, person), url, "create_ticket", title="From the SDK"))
     assert told["number"] > 0
     assert len(told["through"]) == 1
-    assert (setting.person.sign_ins, setting.person.consents) == (1, 1)
+    assert (person.maya.sign_ins, person.maya.consents) == (1, 1)
 
 
-def test_one_sign_in_serves_five_servers(setting: Setting) -> None:
-    for url in setting.urls:
-        told = asyncio.run(call_tool(url, setting.person, "list_tickets"))
+def test_one_sign_in_serves_five_servers(desks: Desks, person: Person) -> None:
+    for url in desks.urls:
+        told = asyncio.run(call_tool(by_code(url, person), url, "list_tickets"))
         assert told["for"].startswith("usr_")
-    assert setting.person.sign_ins == 1
-    assert setting.person.consents <= SERVERS
+    assert person.maya.sign_ins == 1
+    assert person.maya.consents <= SERVERS
+
+
+def test_an_agent_in_its_own_name_by_secret(desks: Desks) -> None:
+    url = desks.urls[0]
+    provider = ClientCredentialsOAuthProvider(
+        server_url=url,
+        storage=Storage(),
+        client_id="by-secret",
+        client_secret=SECRET,
+        scope=STATUS,
+        issuer=desks.demo.tenant_url,
+    )
+    assert asyncio.run(call_tool(provider, url, "service_status")) == {"status": "open"}
+
+
+def test_an_agent_in_its_own_name_by_key(desks: Desks) -> None:
+    url = desks.urls[0]
+    signed = SignedJWTParameters(
+        issuer="by-key",
+        subject="by-key",
+        signing_key=desks.key.as_pem(private=True).decode(),
+        signing_algorithm="ES256",
+    )
+    provider = PrivateKeyJWTOAuthProvider(
+        server_url=url,
+        storage=Storage(),
+        client_id="by-key",
+        assertion_provider=signed.create_assertion_provider(),
+        scope=STATUS,
+        issuer=desks.demo.tenant_url,
+    )
+    assert asyncio.run(call_tool(provider, url, "service_status")) == {"status": "open"}
+
+
+@pytest.mark.parametrize("sdk", ["2", "1"])
+def test_typescript_clients_of_both_generations(
+    desks: Desks, person: Person, node_packages: tuple[str, Path], tmp_path: Path, sdk: str
+) -> None:
+    node, place = node_packages
+    setting = {
+        "sdk": sdk,
+        "url": desks.urls[0],
+        "callback": CALLBACK,
+        "tool": "create_ticket",
+        "arguments": {"title": f"From SDK {sdk}"},
+        "client": {"client_id": "by-secret", "client_secret": SECRET},
+    }
+    found = run_with_browser(node, place / "mcp_client.mjs", tmp_path, setting, person.maya)
+    assert found["is_error"] is False
+    assert found["told"]["for"].startswith("usr_")
+    assert (person.maya.sign_ins, person.maya.consents) == (1, 1)

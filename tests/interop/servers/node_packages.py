@@ -1,23 +1,26 @@
-"""The locked npm packages of the providers that run on Node.js, installed once for all runs."""
+"""The locked npm packages of what runs on Node.js, installed once for all runs."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "node"
-FILES = ("package.json", "package-lock.json", ".npmrc", "op.mjs", "saml_idp.mjs")
+FILES = ("package.json", "package-lock.json", ".npmrc")
 INSTALL_SECONDS = 300
 
 
 def install(npm: str) -> tuple[Path | None, str]:
-    """Return a directory with the locked packages installed, or None and why not.
+    """Return a directory that holds our scripts beside the locked packages, or None and why not.
 
-    The directory lies outside the working tree, is named by the lock's hash and is shared by later runs.
+    It lies outside the working tree, is named by the hash of what is in it and is shared by later runs.
     """
-    digest = hashlib.sha256(b"".join((SOURCE / name).read_bytes() for name in FILES)).hexdigest()[:16]
+    digest = _digest(SOURCE / name for name in FILES)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agent-sso-broker-tests"
     place = cache / f"node-{digest}"
     try:
@@ -41,4 +44,22 @@ def install(npm: str) -> tuple[Path | None, str]:
         return None, f"npm ci failed: {error.stderr.decode(errors='replace')[-500:]}"
     except (OSError, subprocess.TimeoutExpired) as error:
         return None, f"npm ci failed: {error}"
-    return place, ""
+    return _scripts_in(place), ""
+
+
+def _scripts_in(place: Path) -> Path:
+    """Copy our scripts below the packages, where Node.js finds them; other versions keep their own copies."""
+    scripts = sorted(SOURCE.glob("*.mjs"))
+    folder = place / f"scripts-{_digest(scripts)}"
+    if not folder.exists():
+        made = Path(tempfile.mkdtemp(dir=place))
+        for script in scripts:
+            shutil.copy(script, made)
+        # Renamed when complete: another process may look at the same time.
+        with contextlib.suppress(OSError):
+            made.rename(folder)
+    return folder
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
