@@ -5,6 +5,7 @@ from typing import cast
 
 from sqlalchemy import Table
 
+from broker.agents.models import RegistrationToken
 from broker.approvals.models import Interaction
 from broker.audit.checkpointing import Checkpointer
 from broker.federation.directory_schedule import continue_due_syncs
@@ -15,6 +16,7 @@ from broker.kernel.database import Base
 from broker.kernel.jobs import ExpiringTable, Periodic, Sweeper
 from broker.kernel.models import ReplayMark
 from broker.kernel.runtime import Runtime
+from broker.oauth.client_upkeep import look_after_clients
 from broker.scim.access import end_silent_links
 from broker.scim.models import ScimRequest, ScimToken
 from broker.tokens.key_rotation import advance_keys
@@ -32,6 +34,7 @@ _DAY = 86_400
 CHECKPOINT_SECONDS = 300.0
 PROVISIONING_SECONDS = 300.0
 METADATA_SECONDS = 300.0
+CLIENTS_SECONDS = 300.0
 GROUPS_SECONDS = 60.0
 KEYS_SECONDS = 30.0
 
@@ -55,6 +58,7 @@ EXPIRING = (
     _expiring(ScimRequest),
     _expiring(ScimToken, 30 * _DAY),
     _expiring(BrowserSession, _DAY),
+    _expiring(RegistrationToken, 30 * _DAY),
     # People see for a month what their agents did. Tokens go before the grants that they hang on.
     _expiring(IssuedToken, 30 * _DAY),
     _expiring(Grant, 31 * _DAY),
@@ -74,5 +78,6 @@ def housekeeping(rt: Runtime, connectors: Mapping[str, Connector]) -> tuple[Peri
         Periodic("metadata", lambda: refresh_metadata(rt, connectors), METADATA_SECONDS),
         Periodic("directories", lambda: continue_due_syncs(rt, connectors), GROUPS_SECONDS),
         Periodic("keys", lambda: advance_keys(rt), KEYS_SECONDS),
+        Periodic("clients", lambda: look_after_clients(rt), CLIENTS_SECONDS),
         Periodic("checkpoint", lambda: {"checkpoints": checkpointer.run(rt.clock.now())}, CHECKPOINT_SECONDS),
     )

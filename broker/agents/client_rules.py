@@ -12,12 +12,16 @@ from broker.tenants.spelling import did_you_mean
 
 AUTH_METHODS = frozenset({"private_key_jwt", "client_secret_basic", "none"})
 APPLICATION_TYPES = frozenset({"web", "native"})
+SIGNING_ALGORITHMS = frozenset({"ES256", "EdDSA", "PS256", "RS256"})
+"""Algorithms that a client may sign its assertions with."""
 MIN_SECRET_CHARS = 32
 MAX_KEYS = 10
 
+PUBLIC_GRANTS = frozenset({"authorization_code", "refresh_token"})
+"""All that a client without authentication may ever use."""
+
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~\-]{0,199}")
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_PUBLIC_GRANTS = frozenset({"authorization_code", "refresh_token"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +39,25 @@ class ClientDraft:
     grant_types: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     application_type: str = "web"
+    jwks_uri: str = ""
 
 
-def check_client(draft: ClientDraft, known_grant_types: frozenset[str], *, has_secret: bool = False) -> None:
+def check_client(
+    draft: ClientDraft,
+    known_grant_types: frozenset[str],
+    *,
+    has_secret: bool = False,
+    is_document: bool = False,
+) -> None:
     """Accept a client whose parts fit together; ``has_secret`` says that a secret is stored already.
+
+    ``is_document`` says that its id is the address of its metadata, which was checked where it was read.
 
     Keys are looked at for their shape only; what they must withstand is checked where they are used.
     Raises ``Refusal(bad_configuration)``.
     """
-    if not _CLIENT_ID.fullmatch(draft.client_id):
+    # Without this: a client that is declared here could take the name of one that lives elsewhere (CIMD-10).
+    if not is_document and not _CLIENT_ID.fullmatch(draft.client_id):
         raise _refuse("client_id: letters, digits and . _ ~ - only, beginning with a letter or digit")
     _check_choice("auth_method", draft.auth_method, AUTH_METHODS)
     _check_choice("application_type", draft.application_type, APPLICATION_TYPES)
@@ -87,10 +101,11 @@ def _check_credential(draft: ClientDraft, has_secret: bool) -> None:
     elif draft.secret is not None:
         raise _refuse(f"client_secret: has no use with {draft.auth_method}")
     if draft.auth_method == "private_key_jwt":
-        if draft.jwks is None:
-            raise _refuse("jwks: is needed for private_key_jwt")
-        check_jwks(draft.jwks)
-    elif draft.jwks is not None:
+        if (draft.jwks is None) == (not draft.jwks_uri):
+            raise _refuse("jwks: is needed for private_key_jwt, or else the option jwks_uri")
+        if draft.jwks is not None:
+            check_jwks(draft.jwks)
+    elif draft.jwks is not None or draft.jwks_uri:
         raise _refuse(f"jwks: has no use with {draft.auth_method}")
 
 
@@ -98,7 +113,7 @@ def _check_flow(draft: ClientDraft) -> None:
     grants = set(draft.grant_types)
     # Without this: anybody who knows a public client's name could ask for tokens as its agent, or turn a
     # captured token into others.
-    if draft.auth_method == "none" and grants - _PUBLIC_GRANTS:
+    if draft.auth_method == "none" and grants - PUBLIC_GRANTS:
         raise _refuse("grant_types: without authentication only authorization_code and refresh_token")
     if "authorization_code" in grants and not draft.redirect_uris:
         raise _refuse("redirect_uris: authorization_code needs at least one")

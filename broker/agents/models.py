@@ -94,3 +94,49 @@ class Trust(TenantScoped, Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = (UniqueConstraint("tenant_id", "slug"),)
+
+
+class ClientRegistration(TenantScoped, Base):
+    """How a client came that no administrator declared, and what it says of itself."""
+
+    __tablename__ = "client_registrations"
+
+    tenant_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    client_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    source: Mapped[str] = mapped_column(String(8))  # cimd | dcr
+    said: Mapped[dict[str, Any]] = mapped_column(JSON)  # its metadata as it was checked
+    said_hash: Mapped[str] = mapped_column(String(64))  # one row, however often it introduces itself
+    management_hash: Mapped[str | None] = mapped_column(String(64))  # of its registration access token
+    initial_token_id: Mapped[str | None] = mapped_column(String(40))
+    made_agent_id: Mapped[str | None] = mapped_column(String(40))  # the agent that was made for it alone
+    fresh_until: Mapped[int] = mapped_column(BigInteger, default=0)  # its document holds until then
+    refresh_at: Mapped[int | None] = mapped_column(BigInteger)  # its document is read again then
+    problem: Mapped[str] = mapped_column(String(40), default="")  # why the last reading failed
+    changed_at: Mapped[int | None] = mapped_column(BigInteger)  # the last change that counts
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)  # it ends then unless it was used
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "said_hash"),
+        Index("ix_client_registrations_refresh_at", "refresh_at"),
+        Index("ix_client_registrations_expires_at", "expires_at"),
+    )
+
+
+class RegistrationToken(TenantScoped, Base):
+    """An initial access token (RFC 7591 §3): whoever holds it may register a number of clients."""
+
+    __tablename__ = "registration_tokens"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    uses_left: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index("ix_registration_tokens_secret", "tenant_id", "secret_hash"),
+        Index("ix_registration_tokens_expires_at", "expires_at"),
+    )

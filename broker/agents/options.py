@@ -26,6 +26,12 @@ class ClientOptions:
     ``id_token_algorithms``; none takes the first of these."""
     dpop_bound_access_tokens: bool = False
     """Refuse this client a token without a DPoP proof (RFC 9449 §5.2)."""
+    jwks_uri: str = ""
+    """Where the keys of a ``private_key_jwt`` client are read, instead of ``jwks``."""
+    token_endpoint_auth_signing_alg: str = ""
+    """The one algorithm that its assertions may be signed with; empty allows each that fits its keys."""
+    unverified: bool = False
+    """Nobody of the tenant has looked at this client; the consent page says so."""
 
 
 @dataclass(frozen=True, slots=True)

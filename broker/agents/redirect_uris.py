@@ -48,6 +48,15 @@ def check_redirect_uri(uri: str, application_type: str) -> None:
     _check_query(uri, parts.query)
 
 
+def without_loopback_port(uri: str) -> str:
+    """Return a checked address without its port if it is on loopback, where any port will do."""
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc
+    if parts.scheme != "http" or host not in LOOPBACK_HOSTS:
+        return uri
+    return parts._replace(netloc=host).geturl()
+
+
 def _check_place(uri: str, scheme: str, host: str, port: int | None, application_type: str) -> None:
     # Without this: javascript:, data: or an app's own scheme would receive the code (O25).
     if scheme not in {"https", "http"} or not uri.startswith(f"{scheme}://"):

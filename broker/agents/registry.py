@@ -117,11 +117,13 @@ def save_client(
     now: int,
     *,
     defaults: Mapping[str, Any] = _NOTHING,
+    is_document: bool = False,
 ) -> tuple[Client, Change | None]:
     """Return the tenant's client, made or changed to ``given``: columns of ``Client``, and ``secret``.
 
     ``defaults`` count only when it is made. Of a secret only the keyed hash is stored. ``grant_types`` are
-    those that the broker offers. A client never moves to another agent or resource.
+    those that the broker offers. A client never moves to another agent or resource. ``is_document`` says
+    that the id is the address of the client's metadata.
     Raises ``Refusal(bad_configuration)``.
     """
     key = {"tenant_id": tenant_id, "client_id": client_id}
@@ -132,7 +134,8 @@ def save_client(
     secret = wanted.get("secret")
     method = wanted.get("auth_method", row.auth_method if row is not None else "")
     keeps_secret = row is not None and row.secret_hash is not None and method == row.auth_method
-    check_client(_merge(client_id, row, wanted), grant_types, has_secret=keeps_secret)
+    draft = _merge(client_id, row, wanted)
+    check_client(draft, grant_types, has_secret=keeps_secret, is_document=is_document)
     _check_texts(wanted, name=(1, 200))
     client_options(wanted.get("options", {}))
     wanted.pop("secret", None)
@@ -148,7 +151,8 @@ def save_client(
 
 def _merge(client_id: str, row: Client | None, wanted: Mapping[str, Any]) -> ClientDraft:
     """Return the client as it would be stored."""
-    names = [field.name for field in fields(ClientDraft) if field.name not in {"client_id", "secret"}]
+    apart = {"client_id", "secret", "jwks_uri"}
+    names = [field.name for field in fields(ClientDraft) if field.name not in apart]
     stored = {name: getattr(row, name) for name in names} if row is not None else {}
     if wanted.get("auth_method", stored.get("auth_method")) != "private_key_jwt":
         stored.pop("jwks", None)
@@ -156,7 +160,9 @@ def _merge(client_id: str, row: Client | None, wanted: Mapping[str, Any]) -> Cli
     lists = {name: tuple(merged.get(name, ())) for name in ("redirect_uris", "grant_types", "scopes")}
     if "auth_method" not in merged:
         raise _refuse("auth_method: is needed (private_key_jwt, client_secret_basic or none)")
-    return ClientDraft(**{**merged, "client_id": client_id, **lists})
+    options = merged.pop("options", row.options if row is not None else {})
+    jwks_uri = str(options.get("jwks_uri", ""))
+    return ClientDraft(**{**merged, "client_id": client_id, "jwks_uri": jwks_uri, **lists})
 
 
 def _check_owner(row: Client, wanted: Mapping[str, Any]) -> None:

@@ -57,6 +57,11 @@ class ClientView:
         """Whether the client may do anything at all."""
         return self.state == "active"
 
+    @property
+    def is_document(self) -> bool:
+        """Whether its id is the address of its metadata, so that its host is known and nothing else."""
+        return "://" in self.client_id
+
 
 @dataclass(frozen=True, slots=True)
 class AgentView:

@@ -121,12 +121,16 @@ def page_context(asked: Asked, *, handle: str, via: str, error: str = "") -> dic
 
 def _agent_words(asked: Asked) -> dict[str, Any]:
     target = urlsplit(asked.request["redirect_uri"])
+    # Of a client that is an address, the host is all that is proven; its name is its own choice (O51).
+    client_host = urlsplit(asked.client.client_id).netloc if asked.client.is_document else ""
     return {
         "name": asked.agent.name,
         "owner_name": asked.agent.owner_name,
         "owner_email": asked.agent.owner_email,
-        # Agents exist only because an administrator of this tenant declared them.
-        "trust": "approved",
+        # Others exist only because an administrator of this tenant declared, listed or released them.
+        "trust": "unverified" if asked.client.options.unverified else "approved",
+        "client_host": client_host,
+        "client_name": asked.client.name if asked.client.name != asked.agent.name else "",
         "redirect_host": target.hostname or f"{target.scheme}:",
         "is_loopback": target.hostname in _LOOPBACK,
         "first_seen_at": asked.usage.first_seen_at,

@@ -148,6 +148,22 @@ def withdraw_consents_for_agent(
     return _withdraw(session, Consent.agent_id == agent_id, tenant_id, user_id, now)
 
 
+def withdraw_consents_of_client(session: Session, tenant_id: str, client_id: str, now: int) -> int:
+    """Take back what anybody allowed one client, so that each is asked anew; returns how many there were."""
+    result = session.execute(
+        update(Consent)
+        .where(
+            Consent.tenant_id == tenant_id,
+            Consent.client_id == client_id,
+            Consent.withdrawn_at.is_(None),
+            Consent.expires_at > now,
+        )
+        .values(withdrawn_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    return cast(CursorResult[Any], result).rowcount
+
+
 def _withdraw(session: Session, which: Any, tenant_id: str, user_id: str, now: int) -> int:
     result = session.execute(
         update(Consent)

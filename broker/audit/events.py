@@ -76,10 +76,16 @@ class AuditEvent(StrEnum):
     """An OAuth client was disabled; its tokens ended."""
     CLIENT_ENABLED = "client.enabled"
     """A disabled OAuth client may be used again."""
+    CLIENT_REMOVED = "client.removed"
+    """An OAuth client that had introduced itself was removed, with all that it held."""
     CLIENT_SECRET_ROTATED = "client.secret_rotated"  # noqa: S105 (an event's name)
     """An OAuth client got a new secret."""
     CLIENT_REFUSED = "client.refused"
     """An OAuth client did not prove who it is."""
+    REGISTRATION_TOKEN_CREATED = "registration.token_created"  # noqa: S105 (an event's name)
+    """A token was made with which clients may register themselves."""
+    REGISTRATION_TOKEN_REVOKED = "registration.token_revoked"  # noqa: S105 (an event's name)
+    """A token for registering clients was ended; the clients stay."""
     CONNECTION_CREATED = "connection.created"
     """A connection to an identity provider was made."""
     CONNECTION_CHANGED = "connection.changed"

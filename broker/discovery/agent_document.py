@@ -35,6 +35,7 @@ _CLAIMS = {
     "sub_profile": (True, "entity-profiles"),
     "dlg": (True, "private"),
 }
+_REGISTRATION = {"off": "closed", "initial_token": "token", "open": "open"}
 _VERIFICATION = (
     "size",
     "typ",
@@ -90,7 +91,11 @@ def agent_document(rt: Runtime, tenant: TenantSnapshot, *, now: int) -> dict[str
             "max_lifetime_s": {"root": settings.access_ttl_seconds, "child": settings.deep_ttl_seconds},
             "impersonation": False,
         },
-        "client_onboarding": {"pre_registration": True, "cimd": False, "dcr": "closed"},
+        "client_onboarding": {
+            "pre_registration": True,
+            "cimd": metadata.get("client_id_metadata_document_supported", False),
+            "dcr": _REGISTRATION[settings.onboarding.registration],
+        },
         "revocation": {
             "endpoint": metadata["revocation_endpoint"],
             "introspection": True,

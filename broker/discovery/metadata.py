@@ -28,6 +28,7 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
         "token_endpoint": f"{issuer}/token",
         "userinfo_endpoint": f"{issuer}/userinfo",
         "jwks_uri": f"{issuer}/jwks",
+        **_onboarding(tenant),
         "introspection_endpoint": f"{issuer}/introspect",
         "revocation_endpoint": f"{issuer}/revoke",
         "scopes_supported": sorted(IDENTITY_SCOPES),
@@ -65,6 +66,17 @@ def _chaining(rt: Runtime, tenant: TenantSnapshot) -> dict[str, list[str]]:
     """Return which introductions between domains are given; never to or from whom (ID-JAG §7)."""
     trusts = load_trusts(rt, tenant.id)
     return {"identity_chaining_requested_token_types_supported": [ID_JAG_TYPE]} if trusts.targets else {}
+
+
+def _onboarding(tenant: TenantSnapshot) -> dict[str, Any]:
+    """Return how clients introduce themselves, as far as the tenant lets any do so."""
+    policy = tenant.settings.onboarding
+    found: dict[str, Any] = {}
+    if policy.registration != "off":
+        found["registration_endpoint"] = f"{tenant.issuer}/register"
+    if policy.cimd != "off":
+        found["client_id_metadata_document_supported"] = True
+    return found
 
 
 def _acr_values(tenant: TenantSnapshot) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ broker call machines that only it can reach (CVE-2026-55671 fell to rebinding, r
 import ipaddress
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,36 @@ MOST_BYTES = 4 * MAX_BYTES
 """Nothing larger is read from anybody, whatever a caller would take."""
 TOTAL_SECONDS = 10.0
 """A far side that drips its answer is given up after this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer that was taken whole, and the headers that say what it is and how long it holds."""
+
+    body: bytes
+    content_type: str
+    cache_control: str
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the answer calls itself JSON, plain or of a profile (RFC 6839 §3.1)."""
+        kind = self.content_type.partition(";")[0].strip().lower()
+        return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+    def holds_seconds(self, *, least: int, most: int) -> int:
+        """Return how long the answer may be kept (RFC 9111 §5.2), within bounds of ours.
+
+        Without the bounds: a far side could have itself asked without end, or never asked again.
+        """
+        said = {
+            name.strip().lower(): value.strip().strip('"')
+            for name, _, value in (part.partition("=") for part in self.cache_control.split(","))
+        }
+        if said.keys() & {"no-store", "no-cache"}:
+            return least
+        age = said.get("s-maxage") or said.get("max-age") or ""
+        seconds = int(age) if age.isascii() and age.isdigit() and len(age) < 10 else least
+        return max(least, min(most, seconds))
 
 
 class Egress:
@@ -46,7 +77,13 @@ class Egress:
     def fetch(
         self, url: str, *, max_bytes: int = MAX_BYTES, headers: Mapping[str, str] | None = None
     ) -> bytes:
-        """Return the body of a 200 answer to GET ``url``.
+        """Return the body of a 200 answer to GET ``url``; raises as ``get`` does."""
+        return self.get(url, max_bytes=max_bytes, headers=headers).body
+
+    def get(
+        self, url: str, *, max_bytes: int = MAX_BYTES, headers: Mapping[str, str] | None = None
+    ) -> Fetched:
+        """Return a 200 answer to GET ``url`` with what its headers say of it.
 
         Raises ``Refusal(egress_refused)`` for any other status, a redirect, a compressed answer, more
         than ``max_bytes`` bytes, or more than ``TOTAL_SECONDS``.
@@ -66,9 +103,10 @@ class Egress:
                     body += chunk
                     if len(body) > max_bytes:
                         raise _refuse("answered more than is honest")
+                told = response.headers
         except UNREACHABLE as fault:
             raise _refuse("could not be reached", detail=f"{urlsplit(url).hostname}: {fault}") from fault
-        return bytes(body)
+        return Fetched(bytes(body), told.get("content-type", ""), told.get("cache-control", ""))
 
     def fetch_json(
         self, url: str, *, max_bytes: int = MAX_BYTES, headers: Mapping[str, str] | None = None

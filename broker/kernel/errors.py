@@ -63,6 +63,14 @@ class ErrorCode(StrEnum):
     """``request_uri`` is not offered."""
     UNMET_AUTHENTICATION_REQUIREMENTS = "unmet_authentication_requirements"
     """The identity provider did not prove the sign-in that was asked for."""
+    INVALID_REDIRECT_URI = "invalid_redirect_uri"
+    """A redirect URI that a client wants to register is not one that we send codes to."""
+    INVALID_CLIENT_METADATA = "invalid_client_metadata"
+    """Something that a client says of itself cannot be met, or must not be."""
+    UNAPPROVED_SOFTWARE_STATEMENT = "unapproved_software_statement"
+    """Software statements are not taken here."""
+    TOO_MANY_REQUESTS = "too_many_requests"
+    """More of these came in a short time than an honest caller sends."""
     SERVER_ERROR = "server_error"
     """Something failed here; nothing was issued."""
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
@@ -98,6 +106,7 @@ _STATUS = {
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.LINK_SPENT: 410,
     ErrorCode.TOO_MANY_ATTEMPTS: 429,
+    ErrorCode.TOO_MANY_REQUESTS: 429,
     ErrorCode.SERVER_ERROR: 500,
     ErrorCode.TEMPORARILY_UNAVAILABLE: 503,
     ErrorCode.EGRESS_REFUSED: 502,

@@ -11,20 +11,23 @@ from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
-from broker.agents.snapshot import AgentsSnapshot, load_agents
+from broker.agents.admission import adopt_agent
+from broker.agents.snapshot import AgentsSnapshot, ClientView, load_agents
 from broker.approvals import interactions
 from broker.approvals.consents import ConsentView, find_consent, get_consent
 from broker.approvals.interactions import InteractionView
 from broker.audit.events import AuditEvent
 from broker.audit.log import ActorRef, record
+from broker.directory.people import find_person
 from broker.directory.roles import live_roles
 from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.runtime import Runtime
 from broker.oauth.authorization_request import AuthorizationRequest, read_asker, read_request
+from broker.oauth.client_resolution import ensure_client
 from broker.oauth.params import Params
 from broker.oauth.preview import preview
-from broker.oauth.redirect_uris import response_url
+from broker.oauth.redirect_uris import is_loopback, response_url
 from broker.oauth.step_up import needs_sign_in, remember_sign_in
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens.codes import issue_code
@@ -57,6 +60,7 @@ def begin(visit: Visit, params: Params) -> Onward:
     Raises a ``Refusal`` that is shown as a page while the redirect URI is not trusted; later faults are
     answers to the client, with ``state`` and ``iss`` (RFC 9207).
     """
+    ensure_client(visit.rt, visit.tenant, params.get("client_id"), visit.ctx)
     agents = load_agents(visit.rt, visit.tenant.id)
     asker = read_asker(agents, params, visit.ctx.now)
     try:
@@ -138,7 +142,10 @@ def _consent(
     if view.state == "allowed" and view.consent_id is not None:
         given = get_consent(session, visit.tenant.id, user_id, view.consent_id)
         return given if given.is_live(visit.ctx.now) else None
-    if "consent" in request.prompts:
+    # Without this: any program on the person's computer could be this client, and an earlier answer would
+    # be given to it unasked (O52).
+    is_anybody = client is not None and client.auth_method == "none" and is_loopback(request.redirect_uri)
+    if "consent" in request.prompts or (is_anybody and client is not None and client.is_document):
         return None
     return find_consent(
         session,
@@ -165,6 +172,7 @@ def _issue(
     connection, now = session.connection(), visit.ctx.now
     scopes = sorted(frozenset(granted) & consent.scopes)
     client = agents.client(request.client_id)
+    _adopt(visit, session, client, person)
     grant_id = open_grant(
         connection,
         tenant_id=visit.tenant.id,
@@ -207,6 +215,15 @@ def _issue(
         data={"consent": consent.id, "scopes": scopes, "resources": request.resources},
     )
     return code
+
+
+def _adopt(visit: Visit, session: Session, client: ClientView | None, person: BrowserSessionView) -> None:
+    """The first person who agrees answers for an agent that the policy leaves without an owner."""
+    if client is None or visit.tenant.settings.onboarding.template.owner != "first_person":
+        return
+    who = find_person(session, visit.tenant.id, person.user_id or "")
+    if who is not None:
+        adopt_agent(session, visit.tenant.id, client, who.display_name, who.email or "")
 
 
 def _page(visit: Visit, page: str, **query: str) -> Onward:

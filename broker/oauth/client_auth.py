@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
@@ -11,28 +11,36 @@ from urllib.parse import unquote_plus
 import orjson
 from sqlalchemy import Connection
 
-from broker.agents.snapshot import AgentsSnapshot, ClientView
+from broker.agents.client_rules import SIGNING_ALGORITHMS
+from broker.agents.snapshot import AgentsSnapshot, ClientView, load_agents
 from broker.kernel import replay
 from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.plain import PlainRequest
 from broker.kernel.runtime import Runtime
+from broker.oauth.client_resolution import ensure_client
+from broker.oauth.key_sets import keys_at
 from broker.oauth.params import Params
 from broker.tenants.snapshot import TenantSnapshot
-from broker.tokens.profiles import JwtProfile, admit_keys, verify_jwt
+from broker.tokens.foreign_keys import AdmittedKey, admit_keys
+from broker.tokens.profiles import JwtProfile, verify_jwt
 
 METHODS = ("private_key_jwt", "client_secret_basic", "none")
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ASSERTION_ALGORITHMS = frozenset({"ES256", "EdDSA", "PS256", "RS256"})
+ASSERTION_ALGORITHMS = SIGNING_ALGORITHMS
 ASSERTION_MAX_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:
-    """A client that proved who it is; ``spend`` marks its assertion used, inside the caller's transaction."""
+    """A client that proved who it is; ``spend`` marks its assertion used, inside the caller's transaction.
+
+    ``agents`` is the snapshot in which it was found: newer than the caller's if the client just came.
+    """
 
     client: ClientView
     spend: Callable[[Connection], None]
+    agents: AgentsSnapshot
 
 
 def authenticate_client(
@@ -55,9 +63,11 @@ def authenticate_client(
     if method == "client_secret_basic":
         found = _by_secret(rt, agents, basic, params)
     elif method == "private_key_jwt":
-        found = _by_assertion(tenant, agents, params, request.ctx)
+        found = _by_assertion(rt, tenant, agents, params, request.ctx)
     else:
-        found = Authenticated(_registered(agents, params.require("client_id"), "none"), _nothing)
+        client_id = params.require("client_id")
+        agents = _with_client(rt, tenant, agents, client_id, request.ctx)
+        found = Authenticated(_registered(agents, client_id, "none"), _nothing, agents)
     if found.client.state != "active":
         raise _refused("client_disabled")
     return found
@@ -96,29 +106,41 @@ def _by_secret(rt: Runtime, agents: AgentsSnapshot, authorization: str, params: 
         raise _refused("wrong_secret" if client else "unknown_client")
     if params.get("client_id") not in {"", client_id}:
         raise _refused("client_id_differs")
-    return Authenticated(client, _nothing)
+    return Authenticated(client, _nothing, agents)
+
+
+def _with_client(
+    rt: Runtime, tenant: TenantSnapshot, agents: AgentsSnapshot, client_id: str, ctx: CallContext
+) -> AgentsSnapshot:
+    """Return a snapshot that knows a client which is an address, if it may be one here (CIMD-11)."""
+    is_address = ensure_client(rt, tenant, client_id, ctx, is_hurried=True)
+    return load_agents(rt, tenant.id) if is_address else agents
 
 
 def _by_assertion(
-    tenant: TenantSnapshot, agents: AgentsSnapshot, params: Params, ctx: CallContext
+    rt: Runtime, tenant: TenantSnapshot, agents: AgentsSnapshot, params: Params, ctx: CallContext
 ) -> Authenticated:
     if params.get("client_assertion_type") != ASSERTION_TYPE:
         raise _refused("assertion_type")
     assertion = params.get("client_assertion")
-    client = _registered(agents, _claimed_subject(assertion), "private_key_jwt")
+    subject = _claimed_subject(assertion)
+    agents = _with_client(rt, tenant, agents, subject, ctx)
+    client = _registered(agents, subject, "private_key_jwt")
     if params.get("client_id") not in {"", client.client_id}:
         raise _refused("client_id_differs")
     # RFC 10070: the audience is this issuer alone. Without this: an assertion that the client made for
     # another server (or that server itself) could log the client in here.
+    algorithm = client.options.token_endpoint_auth_signing_alg
     profile = JwtProfile(
         typ=frozenset({"JWT", "client-authentication+jwt", ""}),
-        algorithms=ASSERTION_ALGORITHMS,
+        algorithms=frozenset({algorithm}) if algorithm else ASSERTION_ALGORITHMS,
         issuer=client.client_id,
         audience=frozenset({tenant.issuer}),
         max_age_seconds=ASSERTION_MAX_SECONDS,
         required=frozenset({"iss", "sub", "aud", "exp", "jti"}),
     )
-    claims = _verified(assertion, profile, client, ctx)
+    keys = _keys_of(rt, tenant, client, assertion, ctx)
+    claims = _verified(assertion, profile, keys, ctx)
     if not isinstance(claims["jti"], str):
         raise _refused("assertion_jti")
     key, expires_at = f"{client.client_id}|{claims['jti']}", int(claims["exp"]) + 120
@@ -132,27 +154,48 @@ def _by_assertion(
         if not fresh:
             raise _refused("assertion_replayed")
 
-    return Authenticated(client, spend)
+    return Authenticated(client, spend, agents)
 
 
-def _verified(assertion: str, profile: JwtProfile, client: ClientView, ctx: CallContext) -> dict[str, Any]:
+def _keys_of(
+    rt: Runtime, tenant: TenantSnapshot, client: ClientView, assertion: str, ctx: CallContext
+) -> Mapping[str, AdmittedKey]:
+    """Return the client's keys: registered ones, or those at its address as they are published now."""
+    if not client.options.jwks_uri:
+        try:
+            return admit_keys(client.jwks or {})
+        except Refusal as refusal:
+            raise _refused(refusal.reason, refusal.detail) from refusal
+    kid = _unverified(assertion, 0).get("kid")
+    return keys_at(rt, tenant.id, client.options.jwks_uri, kid if isinstance(kid, str) else None, ctx.now)
+
+
+def _verified(
+    assertion: str, profile: JwtProfile, keys: Mapping[str, AdmittedKey], ctx: CallContext
+) -> dict[str, Any]:
     try:
-        return verify_jwt(assertion, profile, admit_keys(client.jwks or {}), now=ctx.now, skew=30)
+        return verify_jwt(assertion, profile, keys, now=ctx.now, skew=30)
     except Refusal as refusal:
         raise _refused(refusal.reason, refusal.detail) from refusal
 
 
 def _claimed_subject(assertion: str) -> str:
     """Read the unverified subject, only to find whose keys must verify it."""
-    try:
-        payload = assertion.split(".")[1]
-        claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        subject = claims["sub"]
-    except (IndexError, KeyError, ValueError, TypeError):
-        raise _refused("assertion_malformed") from None
+    subject = _unverified(assertion, 1).get("sub")
     if not isinstance(subject, str):
         raise _refused("assertion_malformed")
     return subject
+
+
+def _unverified(assertion: str, part: int) -> dict[str, Any]:
+    try:
+        segment = assertion.split(".")[part]
+        members = orjson.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    except (IndexError, ValueError):
+        raise _refused("assertion_malformed") from None
+    if not isinstance(members, dict):
+        raise _refused("assertion_malformed")
+    return members
 
 
 def _registered(agents: AgentsSnapshot, client_id: str, method: str) -> ClientView:

@@ -9,6 +9,9 @@ from broker.kernel.plain import PlainReply, PlainRequest, json_reply
 from broker.kernel.runtime import Runtime
 from broker.oauth.introspection import introspection_endpoint
 from broker.oauth.pipeline import token_endpoint
+from broker.oauth.registration import registration_endpoint
+from broker.oauth.registration_management import METHODS as MANAGEMENT_METHODS
+from broker.oauth.registration_management import management_endpoint
 from broker.oauth.replies import error_reply, fault_reply
 from broker.oauth.revocation import revocation_endpoint
 from broker.oauth.userinfo import userinfo_endpoint
@@ -33,6 +36,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "revoke": revocation_endpoint,
     "userinfo": userinfo_endpoint,
     "jwks": jwks_endpoint,
+    "register": registration_endpoint,
 }
 METHODS: dict[str, frozenset[str]] = {
     "token": frozenset({"POST"}),
@@ -40,18 +44,34 @@ METHODS: dict[str, frozenset[str]] = {
     "revoke": frozenset({"POST"}),
     "userinfo": frozenset({"GET", "POST"}),
     "jwks": frozenset({"GET", "HEAD"}),
+    "register": frozenset({"POST"}),
 }
 
 
 def answer(rt: Runtime, slug: str, name: str, request: PlainRequest) -> PlainReply:
     """Return the reply of endpoint ``name`` of the tenant; every refusal and fault is RFC 6749 JSON."""
+    return _guarded(rt, slug, ENDPOINTS[name], METHODS[name], request)
+
+
+def answer_client(rt: Runtime, slug: str, client_id: str, request: PlainRequest) -> PlainReply:
+    """Return the reply of one client's own registration (RFC 7592), with the same guarantees."""
+
+    def endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -> PlainReply:
+        return management_endpoint(rt, tenant, request, client_id)
+
+    return _guarded(rt, slug, endpoint, MANAGEMENT_METHODS, request)
+
+
+def _guarded(
+    rt: Runtime, slug: str, endpoint: Endpoint, methods: frozenset[str], request: PlainRequest
+) -> PlainReply:
     has_basic = "authorization" in request.headers
     try:
-        if request.method not in METHODS[name]:
-            allow = ", ".join(sorted(METHODS[name]))
+        if request.method not in methods:
+            allow = ", ".join(sorted(methods))
             reply = error_reply(_wrong_method(allow), request.ctx)
             return PlainReply(405, reply.body, [*reply.headers, ("Allow", allow)])
-        return ENDPOINTS[name](rt, require_tenant(rt, slug), request)
+        return endpoint(rt, require_tenant(rt, slug), request)
     except Refusal as refusal:
         return error_reply(refusal, request.ctx, has_basic=has_basic)
     except OperationalError:

@@ -36,9 +36,8 @@ _REUSED = {"code_reused": AuditEvent.CODE_REUSED, "refresh_reused": AuditEvent.R
 def token_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -> PlainReply:
     """Answer the token endpoint (RFC 6749 §3.2); raises ``Refusal`` with an OAuth code."""
     params = parse_form(request)
-    agents = load_agents(rt, tenant.id)
-    caller = authenticate_client(rt, tenant, agents, request, params)
-    call = Call(rt, tenant, agents, caller.client, params, request.ctx)
+    caller = authenticate_client(rt, tenant, load_agents(rt, tenant.id), request, params)
+    call = Call(rt, tenant, caller.agents, caller.client, params, request.ctx)
     grant_type = params.require("grant_type")
     if grant_type not in GRANTS:
         raise Refusal(

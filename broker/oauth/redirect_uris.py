@@ -4,28 +4,32 @@ from urllib.parse import urlencode, urlsplit
 
 from broker.agents.snapshot import ClientView
 
-_LOOPBACK_IPS = frozenset({"127.0.0.1", "::1"})
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def is_registered(client: ClientView, redirect_uri: str) -> bool:
     """Say whether ``redirect_uri`` is one of the client's, compared as a string (RFC 9700 §4.1.3).
 
-    Only a native app's loopback address may differ, in the port alone (RFC 8252 §7.3). Without this: a
-    prefix, another path or another spelling would send the code to somebody else.
+    Only a native app's loopback address may differ, in the port alone (RFC 8252 §7.3); the same goes for
+    ``localhost``, which the published documents of MCP clients name. Without this: a prefix, another path
+    or another spelling would send the code to somebody else.
     """
     if redirect_uri in client.redirect_uris:
         return True
-    if client.application_type != "native" or not _is_plain_loopback(redirect_uri):
+    if client.application_type != "native" or not is_loopback(redirect_uri):
         return False
     without_port = _without_port(redirect_uri)
     return any(
-        _is_plain_loopback(registered) and _without_port(registered) == without_port
+        is_loopback(registered) and _without_port(registered) == without_port
         for registered in client.redirect_uris
     )
 
 
-def _is_plain_loopback(uri: str) -> bool:
-    """Parse, never search: ``http://127.0.0.1:80@evil`` and ``http://localhost.evil`` are not loopback."""
+def is_loopback(uri: str) -> bool:
+    """Whether an address is on the person's own computer, by number or by the name localhost (RFC 8252 §8.3).
+
+    Parsed, never searched: ``http://127.0.0.1:80@evil`` and ``http://localhost.evil`` are not loopback.
+    """
     try:
         parts = urlsplit(uri)
         _ = parts.port
@@ -33,7 +37,7 @@ def _is_plain_loopback(uri: str) -> bool:
         return False
     return (
         parts.scheme == "http"
-        and parts.hostname in _LOOPBACK_IPS
+        and parts.hostname in _LOOPBACK
         and "@" not in parts.netloc
         and not parts.fragment
         and uri.isascii()

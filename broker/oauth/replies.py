@@ -35,8 +35,12 @@ def error_reply(refusal: Refusal, ctx: CallContext, *, has_basic: bool = False) 
     headers = [("Pragma", "no-cache"), ("Cache-Control", "no-store")]
     if refusal.code is ErrorCode.INVALID_CLIENT and has_basic:
         headers.append(("WWW-Authenticate", 'Basic realm="token"'))
+    if refusal.code is ErrorCode.INVALID_TOKEN:
+        headers.append(("WWW-Authenticate", 'Bearer error="invalid_token"'))
     if refusal.code is ErrorCode.TEMPORARILY_UNAVAILABLE:
         headers.append(("Retry-After", "1"))
+    if refusal.code is ErrorCode.TOO_MANY_REQUESTS:
+        headers.append(("Retry-After", "60"))
     return json_reply(refusal.status, document, headers)
 
 

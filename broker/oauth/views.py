@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request
 
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.oauth import authorize
-from broker.oauth.endpoints import ENDPOINTS, answer
+from broker.oauth.endpoints import ENDPOINTS, answer, answer_client
 from broker.oauth.params import MAX_BODY_BYTES, parse_form, parse_pairs
 from broker.web.browser import ensure_browser_secret
 from broker.web.current import call_context, runtime
@@ -21,6 +21,12 @@ _NAMES = ", ".join(ENDPOINTS)
 def endpoint(tenant: str, name: str) -> Response:
     """Answer a protocol endpoint."""
     return flask_response(answer(runtime(), tenant, name, plain_request()))
+
+
+@blueprint.route("/t/<tenant>/register/<client_id>", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+def registered_client(tenant: str, client_id: str) -> Response:
+    """Answer a client that looks after its own registration."""
+    return flask_response(answer_client(runtime(), tenant, client_id, plain_request()))
 
 
 @blueprint.route("/t/<tenant>/authorize", methods=["GET", "POST"])

@@ -1,13 +1,14 @@
 """What a tenant may set for itself: limits of its tokens, grants and consents, all with safe defaults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from broker.policy.values import TenantLimits
 from broker.tenants.checked import checked
+from broker.tenants.onboarding import OnboardingPolicy
 
 MAX_GRANT_SECONDS = 30 * 86400
 """No consent and no grant outlives thirty days, whatever a tenant asks for."""
@@ -63,6 +64,8 @@ class TenantSettings:
     jwks_max_age_seconds: Annotated[int, Field(strict=True, ge=5, le=3600)] = 300
     """How long others may keep the key set; a key is published at least so long before it signs. After
     lowering it, wait for the former value before a key is changed by hand."""
+    onboarding: OnboardingPolicy = field(default_factory=OnboardingPolicy)
+    """Which clients may introduce themselves here, and as which agent they act."""
     admin_role: Annotated[str, Field(max_length=100)] = ""
     """People who hold this role may open the admin pages; empty lets in nobody but by setup link."""
 
