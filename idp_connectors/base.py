@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_check
 import pydantic
 
 from idp_connectors.cache import Cache, MemoryCache
+from idp_connectors.certificates import read_certificate
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.following import FollowedMetadata, FollowsMetadata
 from idp_connectors.preview import CertificateFacts, DiscoversProvider, ProviderPreview, ReadsMetadata
@@ -91,6 +92,7 @@ __all__ = [
     "WalksDirectory",
     "check_settings",
     "load_config",
+    "read_certificate",
     "secret_fields",
 ]
 

@@ -17,7 +17,6 @@ class FollowedMetadata:
     changes: Mapping[str, Any]
     is_proven: bool
     valid_until: int | None
-    certificates: tuple[str, ...]
 
 
 @runtime_checkable

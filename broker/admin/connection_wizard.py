@@ -15,7 +15,7 @@ from broker.tenants.registry import is_domain, save_connection, save_domains
 from broker.tenants.rows import find_row
 from broker.tenants.snapshot import SLUG, ConnectionView, TenantSnapshot
 from idp_connectors.base import Connector
-from idp_connectors.presets.preset import Preset, Side
+from idp_connectors.presets.preset import Given, Preset, Side
 
 KIND_WORDS: Mapping[str, str] = {
     "oidc": "OpenID Connect",
@@ -29,6 +29,19 @@ _GIVEN_WORDS = {
     "sign_out_url": "Where sign-outs are told",
     "signed_out_url": "Where people go after signing out",
 }
+_USUAL_GIVES: Mapping[str, list[tuple[str, Given, bool]]] = {
+    "oidc": [
+        ("Redirect URI", "callback_url", True),
+        ("Back-channel logout URI", "sign_out_url", False),
+        ("Post-logout redirect URI", "signed_out_url", False),
+    ],
+    "saml": [
+        ("ACS URL", "callback_url", True),
+        ("Entity ID", "entity_id", True),
+        ("Single logout service (HTTP-Redirect)", "sign_out_url", False),
+    ],
+}
+"""What to copy where no preset says how the console calls it: name of the field, address, whether needed."""
 _MAX_DOMAINS = 200
 GENERIC = "generic"
 """The preset of providers that no other preset is about."""
@@ -176,10 +189,8 @@ def guide_of(tenant: TenantSnapshot, connection: ConnectionView, side: Side | No
     values = {**asdict(ours), "base_url": tenant.issuer}
     if side is not None:
         gives = [(give.console, give.value, give.is_required) for give in side.gives]
-    elif connection.kind in POSTED_ANSWERS:
-        gives = [("ACS URL", "callback_url", True), ("Entity ID", "entity_id", True)]
     else:
-        gives = [("Redirect URI", "callback_url", True)] if connection.kind == "oidc" else []
+        gives = _USUAL_GIVES.get(connection.kind, [])
     return {
         "gives": [
             {"label": console, "what": _GIVEN_WORDS[name], "url": values[name], "is_required": is_required}
@@ -223,7 +234,7 @@ def create_connection(desk: Desk, kit: Kit, draft: Draft, form: FormValues) -> t
 
 
 def _made_by(kit: Kit, draft: Draft) -> dict[str, str]:
-    title = kit.presets[draft.preset].title if draft.preset else ""
+    title = kit.presets[draft.preset].title if draft.preset not in ("", GENERIC) else ""
     return {"title": title, "kind_words": kind_words(draft.kind, kit.connectors)}
 
 

@@ -7,12 +7,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from broker.admin.changes import Desk, bad_form, change, find_done, not_found, write_down
-from broker.admin.connection_wizard import Kit, kind_words
+from broker.admin.connection_reading import certificate_words
+from broker.admin.connection_wizard import Kit, guide_of, kind_words
 from broker.admin.names import ended_words
 from broker.admin.sign_in_history import list_refused, list_sign_ins
 from broker.audit.events import AuditEvent
 from broker.directory.models import IdentityLink
-from broker.federation.addresses import POSTED_ANSWERS, addresses_of
+from broker.federation.addresses import POSTED_ANSWERS
 from broker.federation.connection_warnings import (
     ConnectionWarning,
     WarningCode,
@@ -20,12 +21,12 @@ from broker.federation.connection_warnings import (
     list_warnings,
 )
 from broker.tenants.models import Connection
-from broker.tenants.snapshot import ConnectionView, TenantSnapshot
+from broker.tenants.snapshot import ConnectionView
 from broker.tokens.cascade import GRANTS
 from broker.tokens.reading import measure_reach, tokens_where_grants
 from broker.tokens.switching_off import end_connection, switch_on
 from broker.web.formatting import in_words
-from idp_connectors.base import Connector, SignsInByPassword, secret_fields
+from idp_connectors.base import Connector, FollowsMetadata, SignsInByPassword, secret_fields
 
 _TITLES = {
     AuditEvent.CONNECTION_DISABLED.value: "The connection was disabled.",
@@ -45,7 +46,7 @@ _WARNINGS: dict[WarningCode, tuple[str, str]] = {
     ),
     "own_certificate_ends": (
         "Our own certificate towards this provider ends soon.",
-        "Publish the next one on the command line: broker key saml.",
+        "Publish the next one, bring it to the provider, then use it.",
     ),
     "metadata_failed": (
         "The provider's metadata could not be taken over.",
@@ -53,7 +54,7 @@ _WARNINGS: dict[WarningCode, tuple[str, str]] = {
     ),
     "metadata_unsigned_change": (
         "The provider's metadata changed, and nobody we trust signed it.",
-        "What was read before stays in use. Compare with the provider's console, then edit the connection.",
+        "What was read before stays in use. Compare with the provider's console, then take it or refuse it.",
     ),
     "metadata_ends": (
         "The provider's metadata is about to end.",
@@ -62,12 +63,33 @@ _WARNINGS: dict[WarningCode, tuple[str, str]] = {
 }
 
 
-def list_connections(desk: Desk, connectors: Mapping[str, Connector]) -> list[dict[str, Any]]:
+_LINKS: dict[WarningCode, tuple[str, str]] = {
+    "certificate_ends": ("admin.edit_connection", "Edit the connection"),
+    "certificate_ended": ("admin.edit_connection", "Edit the connection"),
+    "own_certificate_ends": ("admin.connection_keys", "Our keys"),
+    "metadata_failed": ("admin.connection_metadata", "The provider's metadata"),
+    "metadata_unsigned_change": ("admin.connection_metadata", "Compare"),
+    "metadata_ends": ("admin.connection_metadata", "The provider's metadata"),
+}
+"""The page on which something is done about a warning, and what a link to it says."""
+
+
+_AT_WORDS: dict[WarningCode, str] = {
+    "certificate_ends": "ends",
+    "certificate_ended": "ended",
+    "own_certificate_ends": "The last one ends",
+    "metadata_failed": "Last good reading",
+    "metadata_unsigned_change": "Last good reading",
+    "metadata_ends": "Valid until",
+}
+
+
+def list_connections(desk: Desk, kit: Kit) -> list[dict[str, Any]]:
     """Return every connection of the tenant by name, as ``admin/connections.html`` shows it."""
     with desk.rt.database.read(desk.tenant.id) as session:
         facts = _facts(session, desk.tenant.id)
     ordered = sorted(desk.tenant.connections.values(), key=lambda one: (one.name.casefold(), one.slug))
-    return [_words(desk.tenant, one, facts.get(one.id, (None, 0)), connectors) for one in ordered]
+    return [_words(one, facts.get(one.id, (None, 0)), kit) for one in ordered]
 
 
 def get_connection(desk: Desk, connection_id: str) -> ConnectionView:
@@ -89,10 +111,12 @@ def connection_context(desk: Desk, connection_id: str, kit: Kit, done: str) -> d
         refused = list_refused(core, desk, connection, kit.side_of(connection))
         warnings = list_warnings(core, desk.tenant.id, connection, desk.now)
     return {
-        "connection": _words(desk.tenant, connection, facts, kit.connectors),
-        "addresses": _addresses(desk.tenant, connection, connector),
+        "connection": _words(connection, facts, kit),
+        "addresses": _addresses(desk, connection, kit),
         "settings": _settings(connection, connector),
-        "certificates": certificates_of(connection),
+        "certificates": [certificate_words(one, desk.now) for one in certificates_of(connection)],
+        "has_keys": connection.kind in POSTED_ANSWERS,
+        "has_metadata": isinstance(connector, FollowsMetadata),
         "warnings": [_warning_words(one) for one in warnings],
         "refused": refused,
         "sign_ins": sign_ins,
@@ -113,7 +137,15 @@ def act_on_connection(desk: Desk, connection_id: str, action: str) -> None:
 
 def _warning_words(warning: ConnectionWarning) -> dict[str, Any]:
     title, text = _WARNINGS[warning.code]
-    return {"title": title, "text": text, "detail": warning.detail, "at": warning.at}
+    endpoint, words = _LINKS[warning.code]
+    told = {
+        "detail": warning.detail,
+        "at": warning.at,
+        "at_words": _AT_WORDS[warning.code],
+        "endpoint": endpoint,
+        "link_words": words,
+    }
+    return {"title": title, "text": text, **told}
 
 
 def _facts(session: Session, tenant_id: str) -> dict[str, tuple[int | None, int]]:
@@ -132,62 +164,27 @@ def _facts(session: Session, tenant_id: str) -> dict[str, tuple[int | None, int]
     return {row[0]: (row[1], people.get(row[0], 0)) for row in rows}
 
 
-def _words(
-    tenant: TenantSnapshot,
-    connection: ConnectionView,
-    facts: tuple[int | None, int],
-    connectors: Mapping[str, Connector],
-) -> dict[str, Any]:
+def _words(connection: ConnectionView, facts: tuple[int | None, int], kit: Kit) -> dict[str, Any]:
     return {
         "connection_id": connection.id,
         "slug": connection.slug,
         "name": connection.name,
         "kind": connection.kind,
-        "kind_words": kind_words(connection.kind, connectors),
+        "kind_words": kind_words(connection.kind, kit.connectors),
         "state": "enabled" if connection.is_active else "disabled",
         "last_sign_in_at": facts[0],
         "people_count": facts[1],
-        "addresses": _addresses(tenant, connection, connectors.get(connection.kind)),
     }
 
 
-def _addresses(
-    tenant: TenantSnapshot, connection: ConnectionView, connector: Connector | None
-) -> list[dict[str, str]]:
+def _addresses(desk: Desk, connection: ConnectionView, kit: Kit) -> list[dict[str, str]]:
+    """Return what to paste into the provider's console, under the names of that console's fields."""
     # A directory is asked, and sends nobody back.
-    if isinstance(connector, SignsInByPassword):
+    if isinstance(kit.connectors.get(connection.kind), SignsInByPassword):
         return []
-    ours = addresses_of(tenant, connection)
-    if connection.kind not in POSTED_ANSWERS:
-        return [
-            {"label": "Callback", "url": ours.callback_url, "console_field": "Redirect URI"},
-            {
-                "label": "Back-channel logout",
-                "url": ours.sign_out_url,
-                "console_field": "Back-channel logout URI",
-            },
-            {
-                "label": "After signing out",
-                "url": ours.signed_out_url,
-                "console_field": "Sign-out redirect URI, post-logout redirect URI",
-            },
-        ]
+    guide = guide_of(desk.tenant, connection, kit.side_of(connection))
     return [
-        {
-            "label": "Assertion consumer service",
-            "url": ours.callback_url,
-            "console_field": "Single sign-on URL, ACS URL",
-        },
-        {
-            "label": "Entity ID and metadata",
-            "url": ours.entity_id,
-            "console_field": "Audience URI (SP Entity ID)",
-        },
-        {
-            "label": "Single logout",
-            "url": ours.sign_out_url,
-            "console_field": "Single logout URL, Logout URL (HTTP-Redirect)",
-        },
+        {"label": give["what"], "url": give["url"], "console_field": give["label"]} for give in guide["gives"]
     ]
 
 

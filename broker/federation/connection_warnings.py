@@ -1,7 +1,6 @@
 """What an administrator should know of a connection before people are locked out, as data for pages."""
 
-import base64
-import binascii
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +9,7 @@ from sqlalchemy import select
 
 from broker.federation.models import MetadataReading, ServiceKeyPair
 from broker.tenants.snapshot import ConnectionView
+from idp_connectors.base import CertificateFacts, read_certificate
 
 SOON_SECONDS = 30 * 86_400
 
@@ -43,28 +43,20 @@ def list_warnings(
     ]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ProviderCertificate:
-    """A signing certificate of a provider: its end (epoch seconds), and its subject, which may be empty."""
-
-    expires_at: int
-    subject: str
-
-
-def certificates_of(connection: ConnectionView) -> list[ProviderCertificate]:
+def certificates_of(connection: ConnectionView) -> list[CertificateFacts]:
     """Return the provider's signing certificates, soonest end first, without those that cannot be read."""
-    # Imported here: it takes longer than all of a page, and a start should not wait for it.
-    from cryptography import x509
+    return read_certificates(connection.config.get("certificates", ()))
 
+
+def read_certificates(texts: Iterable[str]) -> list[CertificateFacts]:
+    """Return what these certificates say of themselves, soonest end first; others are left out."""
     found = []
-    for text in connection.config.get("certificates", ()):
+    for text in texts:
         try:
-            certificate = x509.load_der_x509_certificate(base64.b64decode(text))
-        except (ValueError, binascii.Error):
+            found.append(read_certificate(text))
+        except ValueError:
             continue
-        end = int(certificate.not_valid_after_utc.timestamp())
-        found.append(ProviderCertificate(end, certificate.subject.rfc4514_string()))
-    return sorted(found)
+    return sorted(found, key=lambda one: (one.expires_at, one.subject))
 
 
 def _of_certificates(connection: ConnectionView, now: int) -> list[ConnectionWarning]:

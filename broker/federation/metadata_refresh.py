@@ -35,6 +35,9 @@ MAX_CONNECTIONS = 50
 """How many documents one run reads; who is left is first at the next one."""
 MAX_BYTES = 256 * 1024
 
+UNSIGNED_CHANGE = "unsigned_change"
+"""The problem of a reading that says something new which no trusted certificate has signed."""
+
 _READINGS = cast(Table, MetadataReading.__table__)
 _CONNECTIONS = cast(Table, Connection.__table__)
 
@@ -64,11 +67,27 @@ def refresh_metadata(rt: Runtime, connectors: Mapping[str, Connector]) -> dict[s
         tenant = get_tenant(rt, tenant_id)
         connection = tenant.connections.get(connection_id) if tenant else None
         if connection is not None:
-            reading = _read(rt, followed[connection.kind], connection, now)
-            done.update(
-                _keep(rt, tenant_id, reading) if reading else _pass_over(rt, tenant_id, connection, now)
-            )
+            done.update(refresh_connection(rt, followed[connection.kind], tenant_id, connection, now))
     return dict(done)
+
+
+def refresh_connection(
+    rt: Runtime, connector: FollowsMetadata, tenant_id: str, connection: ConnectionView, now: int
+) -> dict[str, int]:
+    """Read one connection's metadata, due or not; returns counts as ``refresh_metadata`` does."""
+    reading = _read(rt, connector, connection, now)
+    return _keep(rt, tenant_id, reading) if reading else _pass_over(rt, tenant_id, connection, now)
+
+
+def describe_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an event says of ``changes`` to a connection's configuration: names and thumbprints."""
+    known = {thumbprint(one) for one in config.get("certificates", ())}
+    told = {thumbprint(one) for one in changes.get("certificates", ())}
+    return {
+        "fields": sorted(changes),
+        "certificates_came": sorted(told - known),
+        "certificates_went": sorted(known - told) if told else [],
+    }
 
 
 def thumbprint(certificate: str) -> str:
@@ -113,7 +132,7 @@ def _read(rt: Runtime, connector: FollowsMetadata, connection: ConnectionView, n
 def _pass_over(rt: Runtime, tenant_id: str, connection: ConnectionView, now: int) -> dict[str, int]:
     with rt.database.write(tenant_id) as session:
         row = _row(session, tenant_id, connection.id)
-        row.refresh_at, row.problem, row.offered = now + REFRESH_SECONDS, "", []
+        row.refresh_at, row.problem, row.offered = now + REFRESH_SECONDS, "", {}
     return {}
 
 
@@ -129,9 +148,7 @@ def _keep(rt: Runtime, tenant_id: str, reading: _Read) -> dict[str, int]:
         else:
             row.refresh_at, row.read_at = reading.now + REFRESH_SECONDS, reading.now
             row.valid_until = found.valid_until
-            is_hearsay = bool(found.changes) and not found.is_proven
-            row.problem = "unsigned_change" if is_hearsay else ""
-            row.offered = list(found.certificates) if is_hearsay else []
+            _show_hearsay(row, {} if found.is_proven else found.changes)
             took = found.changes if found.is_proven and _take_over(session, reading, found) else {}
         if took:
             row.changed_at = reading.now
@@ -143,6 +160,16 @@ def _keep(rt: Runtime, tenant_id: str, reading: _Read) -> dict[str, int]:
             )
         counts = {"failed" if row.problem else "read": 1}
     return {**counts, "changed": 1} if took else counts
+
+
+def _show_hearsay(row: MetadataReading, changes: Mapping[str, Any]) -> None:
+    """Keep what nobody vouches for until an administrator decides; what was refused stays refused."""
+    if not changes:
+        row.problem, row.offered = "", {}
+    elif row.offered.get("changes") != changes:
+        row.problem, row.offered = UNSIGNED_CHANGE, {"changes": dict(changes), "is_refused": False}
+    else:
+        row.problem = "" if row.offered["is_refused"] else UNSIGNED_CHANGE
 
 
 def _take_over(session: Session, reading: _Read, found: FollowedMetadata) -> bool:
@@ -165,8 +192,6 @@ def _write_down(
     changes: Mapping[str, Any],
     reason: str = "",
 ) -> None:
-    known = {thumbprint(one) for one in reading.connection.config.get("certificates", ())}
-    told = {thumbprint(one) for one in changes.get("certificates", ())}
     record(
         session.connection(),
         CallContext(now=reading.now, request_id=new_id("req")),
@@ -176,11 +201,7 @@ def _write_down(
         target_id=reading.connection.id,
         reason=reason,
         outcome="refused" if reason else "ok",
-        data={
-            "fields": sorted(changes),
-            "certificates_came": sorted(told - known),
-            "certificates_went": sorted(known - told) if told else [],
-        },
+        data=describe_changes(reading.connection.config, changes),
         writer_id=rt.writer_id,
     )
 
@@ -189,7 +210,7 @@ def _row(session: Session, tenant_id: str, connection_id: str) -> MetadataReadin
     row = session.get(MetadataReading, (tenant_id, connection_id))
     if row is None:
         row = MetadataReading(
-            tenant_id=tenant_id, connection_id=connection_id, refresh_at=0, problem="", offered=[]
+            tenant_id=tenant_id, connection_id=connection_id, refresh_at=0, problem="", offered={}
         )
         session.add(row)
     return row

@@ -106,7 +106,7 @@ class MetadataReading(TenantScoped, Base):
     changed_at: Mapped[int | None] = mapped_column(BigInteger)  # the last time that something was taken over
     valid_until: Mapped[int | None] = mapped_column(BigInteger)  # what the document says of itself
     problem: Mapped[str] = mapped_column(String(40), default="")  # why the last reading failed
-    offered: Mapped[list[str]] = mapped_column(JSON, default=list)  # certificates that nobody vouched for
+    offered: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # what nobody vouched for
 
 
 class DirectorySync(TenantScoped, Base):

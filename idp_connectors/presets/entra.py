@@ -50,7 +50,15 @@ _OIDC = Side(
         client_id("Overview > Application (client) ID", GUID, "66666666-7777-8888-9999-000000000000"),
         client_secret("Certificates & secrets > Client secrets > Value, not Secret ID"),
     ),
-    gives=(Give(console="Authentication > Web > Redirect URIs", value="callback_url"),),
+    gives=(
+        Give(console="Authentication > Web > Redirect URIs", value="callback_url"),
+        # It sends people back after signing out only to an address that is registered there too.
+        Give(
+            console="Authentication > Web > Redirect URIs (a second one)",
+            value="signed_out_url",
+            is_required=False,
+        ),
+    ),
     settings={
         "issuer": "https://login.microsoftonline.com/${tenant_id}/v2.0",
         "tenant_ids": ("${tenant_id}",),
@@ -162,6 +170,7 @@ _SAML = Side(
             console="Basic SAML Configuration > Reply URL (Assertion Consumer Service URL)",
             value="callback_url",
         ),
+        Give(console="Basic SAML Configuration > Logout Url", value="sign_out_url", is_required=False),
     ),
     settings={
         "idp_entity_id": "https://sts.windows.net/${tenant_id}/",
@@ -202,6 +211,7 @@ _SAML = Side(
         "Copy the directory (tenant) ID from the directory's Overview page.",
         "Under Users and groups, assign the groups whose people may sign in.",
     ),
+    our_keys="Single sign-on > Verification certificates; for encryption, Token encryption",
     mishaps=(
         _NOT_ASSIGNED,
         *_WRONG_TENANT,

@@ -1,7 +1,7 @@
 """Any other provider: standard OpenID Connect or SAML 2.0, with the names that most of them use."""
 
 from idp_connectors.errors import ConnectorErrorCode as Code
-from idp_connectors.presets.preset import GroupStrategy, Mishap, Preset, Side, Take
+from idp_connectors.presets.preset import Give, GroupStrategy, Mishap, Preset, Side, Take
 from idp_connectors.presets.shapes import (
     ACS,
     CALLBACK,
@@ -27,7 +27,11 @@ _OIDC = Side(
         client_id("the client's registration"),
         client_secret("the client's registration"),
     ),
-    gives=(CALLBACK,),
+    gives=(
+        CALLBACK,
+        Give(console="Back-channel logout URI", value="sign_out_url", is_required=False),
+        Give(console="Post-logout redirect URI", value="signed_out_url", is_required=False),
+    ),
     settings={
         "issuer": "${issuer}",
         "client_id": "${client_id}",
@@ -85,7 +89,11 @@ _SAML = Side(
         ),
         certificate("the KeyDescriptor for signing in the provider's metadata"),
     ),
-    gives=(ACS, ENTITY_ID),
+    gives=(
+        ACS,
+        ENTITY_ID,
+        Give(console="Single logout service (HTTP-Redirect)", value="sign_out_url", is_required=False),
+    ),
     settings={
         "idp_entity_id": "${idp_entity_id}",
         "sso_url": "${sso_url}",
@@ -116,6 +124,7 @@ _SAML = Side(
         "Release e-mail address, names and groups; each attribute once, with all its values.",
         "Copy entity ID, sign-in URL and signing certificate.",
     ),
+    our_keys="the service provider's certificate, if our metadata is not read by itself",
     mishaps=(
         Mishap(
             code=Code.CLAIM_INVALID,

@@ -125,6 +125,7 @@ _SAML = Side(
         "Remove the scope role_list from the client's scopes: it sends an attribute anew for each role.",
         "Copy the realm's RS256 certificate.",
     ),
+    our_keys="Clients > the client > Keys > Import key",
     mishaps=(
         Mishap(
             code=Code.CLAIM_INVALID,

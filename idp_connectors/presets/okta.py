@@ -24,7 +24,10 @@ _OIDC = Side(
         client_id("the application's General tab, Client Credentials"),
         client_secret("the application's General tab, Client Secrets"),
     ),
-    gives=(Give(console="Sign-in redirect URIs", value="callback_url"),),
+    gives=(
+        Give(console="Sign-in redirect URIs", value="callback_url"),
+        Give(console="Sign-out redirect URIs", value="signed_out_url", is_required=False),
+    ),
     settings={
         "issuer": "${issuer}",
         "client_id": "${client_id}",
@@ -129,6 +132,7 @@ _SAML = Side(
     gives=(
         Give(console="Single sign-on URL", value="callback_url"),
         Give(console="Audience URI (SP Entity ID)", value="entity_id"),
+        Give(console="Enable Single Logout > Single Logout URL", value="sign_out_url", is_required=False),
     ),
     settings={
         "idp_entity_id": "${idp_entity_id}",
@@ -159,6 +163,7 @@ _SAML = Side(
         "On the Sign On tab, copy issuer and sign-on URL and download the certificate.",
         "Assign the groups whose people may sign in.",
     ),
+    our_keys="SAML Settings > Show Advanced Settings > Signature Certificate",
     mishaps=(
         Mishap(
             code=Code.CLAIM_MISSING,

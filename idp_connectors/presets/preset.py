@@ -74,6 +74,7 @@ class Mishap:
 class Side:
     """A provider by one protocol; `settings` fill the connector's model, `${name}` stands for a `Take`.
 
+    `our_keys` is where the console takes a certificate of ours, empty where it takes none.
     `claims` says which upstream name fills which field of an identity. `subject_is_weak` marks an identifier
     that the provider may give to somebody else one day; `subject_why` says it in a sentence.
     """
@@ -85,6 +86,7 @@ class Side:
     groups: GroupStrategy
     steps: tuple[str, ...]
     mishaps: tuple[Mishap, ...] = ()
+    our_keys: str = ""
     subject_why: str
     subject_is_weak: bool = False
 

@@ -42,7 +42,6 @@ def follow_metadata(config: SamlConfig, document: bytes, now: int) -> FollowedMe
         changes=_differences(config, fitted),
         is_proven=bool(signatures),
         valid_until=valid_until,
-        certificates=fitted.certificates,
     )
 
 

@@ -4,8 +4,6 @@ A document may come from anybody, so it is bounded before it is parsed and parse
 network or size extension.
 """
 
-import base64
-import binascii
 import calendar
 import re
 import textwrap
@@ -13,11 +11,9 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from lxml import etree
 
+from idp_connectors.certificates import read_certificate
 from idp_connectors.errors import ConnectorError, ConnectorErrorCode
 from idp_connectors.preview import CertificateFacts, ProviderPreview
 from idp_connectors.saml.names import METADATA, PROTOCOL, signature
@@ -144,22 +140,9 @@ def _signing_certificates(provider: etree._Element) -> Iterator[str]:
 
 def _certificate(text: str) -> CertificateFacts:
     try:
-        found = x509.load_der_x509_certificate(base64.b64decode(text, validate=True))
-        key = found.public_key()
-    except (binascii.Error, ValueError) as error:
+        return read_certificate(text)
+    except ValueError as error:
         raise _refuse("A signing certificate of the metadata cannot be read.") from error
-    words = type(key).__name__.strip("_").removesuffix("PublicKey")
-    if isinstance(key, rsa.RSAPublicKey):
-        words = f"RSA, {key.key_size} bits"
-    elif isinstance(key, ec.EllipticCurvePublicKey):
-        words = f"elliptic curve {key.curve.name}"
-    return CertificateFacts(
-        subject=found.subject.rfc4514_string() or "No subject",
-        fingerprint=found.fingerprint(hashes.SHA256()).hex(),
-        not_before=int(found.not_valid_before_utc.timestamp()),
-        expires_at=int(found.not_valid_after_utc.timestamp()),
-        key=words,
-    )
 
 
 def _pem(text: str) -> str:

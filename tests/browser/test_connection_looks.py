@@ -3,9 +3,15 @@
 import pytest
 
 from broker.demo.world import World
+from broker.federation.metadata_refresh import REFRESH_SECONDS, UNSIGNED_CHANGE
+from broker.federation.models import MetadataReading
+from broker.kernel.versions import bump
+from broker.tenants.models import Connection
+from broker.tenants.snapshot import ConnectionView
 from tests.browser.gallery import Gallery
 from tests.browser.visitor import Visitor
 from tests.browser.walks import enter_administration
+from tests.builders.followed_metadata import URL, certificate
 
 pytestmark = [pytest.mark.browser, pytest.mark.proof]
 
@@ -46,3 +52,52 @@ def test_a_connection_from_its_first_page_to_its_last(
     visitor.page.go_back()
     visitor.follow("Remove")
     gallery.take("admin-connection-remove")
+
+
+def offer_changes(world: World) -> ConnectionView:
+    """Let the Google-like connection follow metadata that offers another key and another address."""
+    rt, tenant = world.broker.runtime, world.broker.tenant
+    google = tenant.find_connection("google")
+    assert google is not None
+    changes = {"certificates": [certificate("idp-next")], "sso_url": "https://idp.example/saml/sso2"}
+    with rt.database.write(tenant.id) as session:
+        session.get_one(Connection, google.id).config = {**google.config, "metadata_url": URL}
+        session.add(
+            MetadataReading(
+                tenant_id=tenant.id,
+                connection_id=google.id,
+                refresh_at=rt.clock.now() + REFRESH_SECONDS,
+                read_at=rt.clock.now(),
+                problem=UNSIGNED_CHANGE,
+                offered={"changes": changes, "is_refused": False},
+            )
+        )
+        session.flush()
+        bump(session.connection(), tenant.id)
+    return google
+
+
+def test_keys_and_metadata_of_a_saml_connection(new_world: World, visitor: Visitor, gallery: Gallery) -> None:
+    enter_administration(visitor, new_world)
+    google = offer_changes(new_world)
+    visitor.open(f"{new_world.tenant_url}/admin/connections/{google.id}")
+    gallery.take("admin-connection-warned")
+    visitor.follow("Compare")
+    gallery.take("admin-connection-metadata")
+    visitor.press("Refuse it")
+    visitor.sees("The changes were refused.")
+    gallery.take("admin-connection-metadata-refused")
+
+    visitor.open(f"{new_world.tenant_url}/admin/connections/{google.id}/keys")
+    gallery.take("admin-connection-keys-none")
+    visitor.press("Make the first keys")
+    gallery.take("admin-connection-keys")
+    visitor.press("Publish the next keys")
+    gallery.take("admin-connection-keys-next")
+    visitor.page.get_by_label("The provider has the next signing certificate").check()
+    visitor.press("Use the next keys now")
+    visitor.sees("The next keys are in use.")
+    gallery.take("admin-connection-keys-former")
+    visitor.press("Drop the former keys")
+    visitor.page.get_by_role("dialog").get_by_role("button", name="Drop").click()
+    visitor.sees("The former keys are gone.")

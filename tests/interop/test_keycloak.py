@@ -226,5 +226,5 @@ def test_a_key_that_only_unsigned_metadata_tells_of_is_shown_and_not_trusted(ser
     with served.rt.database.unscoped() as session:
         reading = session.scalars(select(MetadataReading)).one()
     assert reading.problem == "unsigned_change"
-    assert len(reading.offered) == 2
+    assert len(reading.offered["changes"]["certificates"]) == 2
     assert served.delegate()["roles"] == ["engineer"]

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from broker.federation.service_keys import get_service_keys
 from broker.web.cookies import session_cookie_name
+from idp_connectors.saml.config import SamlConfig
 from tests.builders.office import Office, open_office, submit
+from tests.builders.saml_idp import SamlIdentityProvider
 from tests.builders.site import form_token
 
 HOME = "/t/acme/admin"
+SAML = SamlConfig.model_validate(SamlIdentityProvider().config()).model_dump(mode="json")
 SETUP = f"{HOME}/setup"
 
 
@@ -22,10 +26,14 @@ def office(database_url: str, tmp_path: Path) -> Iterator[Office]:
 def every_page(office: Office) -> list[str]:
     """A GET address of every page of the administration behind the gate."""
     scene = office.scene
+    # A SAML connection has every page that a connection can have.
+    known = office.world.again(office.tenant).find_connection("corp")
+    corp = known or office.world.connection(office.tenant, "corp", kind="saml", config=SAML)
+    get_service_keys(office.rt, office.tenant.id, corp.id, office.world.now)
     ids = {
         "agent_id": scene.agents["a"].id,
         "user_id": scene.maya,
-        "connection_id": scene.okta.id,
+        "connection_id": corp.id,
         "test_id": office.tested(office.tenant, scene.okta),
     }
     pages = []

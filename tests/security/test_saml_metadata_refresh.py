@@ -83,7 +83,8 @@ def test_s46_unsigned_metadata_changes_nothing_and_is_shown(scene: Following):
         scene.world.clock.advance(REFRESH_SECONDS)
         assert scene.run() == {"failed": 1}
     assert scene.config["certificates"] == [certificate("idp")]
-    assert scene.reading.offered == [certificate("idp"), certificate("attacker")]
+    offered = {"certificates": [certificate("idp"), certificate("attacker")]}
+    assert scene.reading.offered == {"changes": offered, "is_refused": False}
     assert scene.events() == [(REFUSED, "unsigned_change")]
     assert warnings(scene) == [("metadata_unsigned_change", "")]
 

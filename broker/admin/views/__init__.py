@@ -3,6 +3,7 @@
 from broker.admin.views import (
     agents,
     audit_log,
+    connection_documents,
     connection_editing,
     connection_tests,
     connection_wizard,
@@ -22,6 +23,7 @@ __all__ = [
     "agents",
     "audit_log",
     "blueprint",
+    "connection_documents",
     "connection_editing",
     "connection_tests",
     "connection_wizard",

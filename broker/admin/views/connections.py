@@ -15,7 +15,7 @@ def show_connections() -> ResponseReturnValue:
     """Show the tenant's identity providers."""
     return render_template(
         "admin/connections.html",
-        connections=list_connections(desk(), connectors()),
+        connections=list_connections(desk(), Kit(connectors(), presets())),
         receipt=find_removal(desk(), done_id()),
     )
 
