@@ -9,6 +9,7 @@ from broker.agents.trusts.snapshot import load_trusts
 from broker.kernel.runtime import Runtime
 from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE
 from broker.oauth.client_auth import ASSERTION_ALGORITHMS, METHODS
+from broker.oauth.dpop import ALGORITHMS as DPOP_ALGORITHMS
 from broker.oauth.grants import GRANTS
 from broker.oauth.targets import IDENTITY_SCOPES
 from broker.tenants.snapshot import TenantSnapshot
@@ -43,6 +44,7 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": list(METHODS),
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "dpop_signing_alg_values_supported": list(DPOP_ALGORITHMS),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": signing_algorithms(rt, tenant.id, "id"),
         "claims_supported": ["sub", "name", "email", "email_verified", "auth_time", "acr", "amr", "sid"],

@@ -21,7 +21,7 @@ class WhoseMove(StrEnum):
 
 
 class ErrorCode(StrEnum):
-    """Stable codes. OAuth codes are spelled as in RFC 6749, 6750, 7009, 8693, 8707, 9470 and OIDC Core."""
+    """Stable codes. OAuth codes are spelled as in RFC 6749, 6750, 7009, 8693, 8707, 9449, 9470 and OIDC."""
 
     INVALID_REQUEST = "invalid_request"
     """The request is malformed, repeats a parameter or lacks one."""
@@ -55,6 +55,10 @@ class ErrorCode(StrEnum):
     """The sign-in is too old or too weak."""
     INVALID_TOKEN = "invalid_token"  # noqa: S105 (an OAuth error code)
     """The access token is malformed, expired, revoked or meant for somebody else."""
+    INVALID_DPOP_PROOF = "invalid_dpop_proof"
+    """The DPoP proof is missing, malformed, stale, used before, or made for another request."""
+    USE_DPOP_NONCE = "use_dpop_nonce"
+    """The DPoP proof must carry the nonce of the answer's ``DPoP-Nonce`` header; try again with it."""
     INSUFFICIENT_SCOPE = "insufficient_scope"
     """The access token lacks a scope that the operation needs."""
     REQUEST_NOT_SUPPORTED = "request_not_supported"

@@ -15,7 +15,7 @@ from broker.oauth.redirect_uris import is_registered
 from broker.oauth.targets import IDENTITY_SCOPES, canonical
 from broker.tenants.snapshot import TenantSnapshot
 
-_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+_SHA256 = re.compile(r"[A-Za-z0-9_-]{43}")
 _PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 MAX_RESOURCES = 10
 MAX_ACR_VALUES = 10
@@ -48,6 +48,7 @@ class AuthorizationRequest:
     acr_values: list[str]
     login_hint: str
     asked_at: int
+    dpop_jkt: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the request for storage in an interaction."""
@@ -56,7 +57,7 @@ class AuthorizationRequest:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "AuthorizationRequest":
         """Return the request that ``as_dict`` stored; other members of ``stored`` are left alone."""
-        return cls(**{name: stored[name] for name in cls.__slots__})
+        return cls(**{name: stored[name] for name in cls.__slots__ if name in stored})
 
 
 def read_asker(agents: AgentsSnapshot, params: Params, now: int) -> Asker:
@@ -96,9 +97,7 @@ def read_request(
             ErrorCode.INVALID_REQUEST, "Only response_mode=query is offered.", reason="response_mode"
         )
     # Without this: a code stolen on its way back could be redeemed by whoever holds it (RFC 7636, O19).
-    if params.get("code_challenge_method") != "S256" or not _CHALLENGE.fullmatch(
-        params.get("code_challenge")
-    ):
+    if params.get("code_challenge_method") != "S256" or not _SHA256.fullmatch(params.get("code_challenge")):
         raise Refusal(ErrorCode.INVALID_REQUEST, "PKCE with S256 is required.", reason="pkce_required")
     prompts = frozenset(params.get("prompt").split())
     if not prompts <= _PROMPTS or ("none" in prompts and len(prompts) > 1):
@@ -117,6 +116,7 @@ def read_request(
         acr_values=_read_acr_values(params),
         login_hint=params.get("login_hint")[:320],
         asked_at=now,
+        dpop_jkt=_read_jkt(params),
     )
 
 
@@ -166,6 +166,13 @@ def _read_max_age(params: Params) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise Refusal(ErrorCode.INVALID_REQUEST, "max_age is not a number of seconds.", reason="max_age")
     return int(text)
+
+
+def _read_jkt(params: Params) -> str:
+    jkt = params.get("dpop_jkt")
+    if jkt and not _SHA256.fullmatch(jkt):
+        raise Refusal(ErrorCode.INVALID_REQUEST, "dpop_jkt is not a thumbprint.", reason="dpop_jkt")
+    return jkt
 
 
 def _read_acr_values(params: Params) -> list[str]:

@@ -201,6 +201,7 @@ def _issue(
         scopes=scopes,
         nonce=request.nonce,
         expires_at=now + visit.tenant.settings.code_ttl_seconds,
+        cnf_jkt=request.dpop_jkt,
     )
     record(
         connection,

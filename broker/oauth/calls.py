@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from broker.agents.snapshot import AgentsSnapshot, AgentView, ClientView
 from broker.kernel.context import CallContext
 from broker.kernel.runtime import Runtime
+from broker.oauth.dpop import Proof
 from broker.oauth.params import Params
 from broker.tenants.snapshot import TenantSnapshot
 
@@ -19,6 +20,12 @@ class Call:
     client: ClientView
     params: Params
     ctx: CallContext
+    proof: Proof | None = None
+
+    @property
+    def jkt(self) -> str:
+        """The thumbprint of the key that the caller proved to hold, empty when it proved none."""
+        return self.proof.jkt if self.proof else ""
 
     @property
     def agent(self) -> AgentView | None:

@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.plain import PlainReply, PlainRequest, json_reply
 from broker.kernel.runtime import Runtime
+from broker.oauth.dpop import current_nonce
 from broker.oauth.introspection import introspection_endpoint
 from broker.oauth.pipeline import token_endpoint
 from broker.oauth.registration import registration_endpoint
@@ -73,7 +74,7 @@ def _guarded(
             return PlainReply(405, reply.body, [*reply.headers, ("Allow", allow)])
         return endpoint(rt, require_tenant(rt, slug), request)
     except Refusal as refusal:
-        return error_reply(refusal, request.ctx, has_basic=has_basic)
+        return error_reply(refusal, request.ctx, has_basic=has_basic, more=_nonce(rt, slug, refusal, request))
     except OperationalError:
         # The database is locked or away. Nothing was issued: say so, and that trying again may help.
         fault_reply(request.ctx)
@@ -86,6 +87,13 @@ def _guarded(
         return error_reply(busy, request.ctx)
     except Exception:  # noqa: BLE001 (the last line of defence: logged with its trace, answered without)
         return fault_reply(request.ctx)
+
+
+def _nonce(rt: Runtime, slug: str, refusal: Refusal, request: PlainRequest) -> list[tuple[str, str]]:
+    """Return the nonce with which a proof will be accepted, for the refusal that asks for it."""
+    if refusal.code is not ErrorCode.USE_DPOP_NONCE:
+        return []
+    return [("DPoP-Nonce", current_nonce(rt, require_tenant(rt, slug), request.ctx.now))]
 
 
 def _wrong_method(allow: str) -> Refusal:

@@ -8,6 +8,7 @@ from broker.kernel.plain import PlainReply, PlainRequest, json_reply
 from broker.kernel.runtime import Runtime
 from broker.oauth.calls import Call
 from broker.oauth.client_auth import authenticate_client
+from broker.oauth.dpop import TOKEN_TYPE
 from broker.oauth.params import parse_form
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens.access import verify_access_token
@@ -49,4 +50,5 @@ def _introspect(call: Call, resource: ResourceView, token: str) -> dict[str, Any
         return INACTIVE
     if why_jti_dead(call.rt, call.tenant, call.agents, verified.jti, now=call.ctx.now) is not None:
         return INACTIVE
-    return {"active": True, "token_type": "Bearer", **verified.claims}
+    token_type = TOKEN_TYPE if verified.jkt else "Bearer"
+    return {"active": True, "token_type": token_type, **verified.claims}

@@ -18,6 +18,7 @@ from broker.kernel.runtime import Runtime
 from broker.oauth.basis import Basis
 from broker.oauth.calls import Call
 from broker.oauth.client_auth import Authenticated, authenticate_client
+from broker.oauth.dpop import TOKEN_TYPE, current_nonce, read_proof, require_binding
 from broker.oauth.fan_out import require_room
 from broker.oauth.grants import GRANTS
 from broker.oauth.params import parse_form
@@ -37,7 +38,8 @@ def token_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -
     """Answer the token endpoint (RFC 6749 §3.2); raises ``Refusal`` with an OAuth code."""
     params = parse_form(request)
     caller = authenticate_client(rt, tenant, load_agents(rt, tenant.id), request, params)
-    call = Call(rt, tenant, caller.agents, caller.client, params, request.ctx)
+    proof = read_proof(rt, tenant, request, "token")
+    call = Call(rt, tenant, caller.agents, caller.client, params, request.ctx, proof)
     grant_type = params.require("grant_type")
     if grant_type not in GRANTS:
         raise Refusal(
@@ -47,14 +49,21 @@ def token_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -
         raise Refusal(
             ErrorCode.UNAUTHORIZED_CLIENT, "The client may not use this grant type.", reason="grant_type"
         )
+    # Before anything is consumed: a client that forgot its proof keeps its code.
+    require_binding(proof, tenant, call.client, call.agent, None)
     document = rt.committer.submit(lambda tx: _run(tx, call, caller, grant_type))
-    return json_reply(200, document, [("Pragma", "no-cache"), ("Cache-Control", "no-store")])
+    headers = [("Pragma", "no-cache"), ("Cache-Control", "no-store")]
+    if proof is not None and tenant.settings.dpop_nonces:
+        headers.append(("DPoP-Nonce", current_nonce(rt, tenant, request.ctx.now)))
+    return json_reply(200, document, headers)
 
 
 def _run(tx: Transaction, call: Call, caller: Authenticated, grant_type: str) -> dict[str, Any]:
     try:
-        # Outside of any savepoint: an assertion stays used, whatever becomes of the request.
+        # Outside of any savepoint: assertion and proof stay used, whatever becomes of the request.
         caller.spend(tx.connection)
+        if call.proof is not None:
+            call.proof.spend(tx.connection)
         return _granted(tx, call, grant_type)
     except Refusal as refusal:
         _record_refusal(tx, call, refusal.reason, grant_type)
@@ -84,12 +93,13 @@ def _granted(tx: Transaction, call: Call, grant_type: str) -> dict[str, Any]:
 def _issue(tx: Transaction, call: Call, basis: Basis, grant_type: str) -> dict[str, Any]:
     roles = _roles_now(tx, call, basis)
     granted = _narrow(call, basis, roles)
+    require_binding(call.proof, call.tenant, call.client, basis.agent, call.agents.resource(granted.resource))
     require_room(tx, call, basis)
     draft = _draft(call, basis, granted, roles)
     issued = _mint(tx, call, basis, draft)
     document: dict[str, Any] = {
         "access_token": issued.token,
-        "token_type": "Bearer" if basis.introduction is None else "N_A",
+        "token_type": _token_type(call, basis),
         "expires_in": issued.expires_at - call.ctx.now,
         "scope": " ".join(sorted(granted.scopes | basis.identity_scopes)),
     }
@@ -112,6 +122,12 @@ def _issue(tx: Transaction, call: Call, basis: Basis, grant_type: str) -> dict[s
         )
     _record_issue(tx, call, basis, granted, issued, grant_type)
     return document
+
+
+def _token_type(call: Call, basis: Basis) -> str:
+    if basis.introduction is not None:
+        return "N_A"
+    return TOKEN_TYPE if call.jkt else "Bearer"
 
 
 def _mint(tx: Transaction, call: Call, basis: Basis, draft: TokenDraft) -> IssuedToken:
@@ -180,6 +196,7 @@ def _draft(call: Call, basis: Basis, granted: Delegated, roles: LiveRoles) -> To
         groups_state=roles.groups_state,
         groups_source=roles.source,
         groups_at=roles.fetched_at,
+        jkt=call.jkt,
     )
 
 
@@ -193,6 +210,8 @@ def _refresh_token(tx: Transaction, call: Call, basis: Basis) -> str:
         scopes=sorted(basis.refresh_scopes or ()),
         now=call.ctx.now,
         expires_at=min(call.ctx.now + ttl, basis.refresh_until),
+        # A client that authenticates is bound by that; a public one by its key alone (RFC 9449 §5).
+        cnf_jkt=call.jkt if call.client.auth_method == "none" else "",
     )
 
 

@@ -1,5 +1,7 @@
 """OAuth errors as RFC 6749 JSON: a stable code, a safe description, the request id."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from broker.kernel.context import CallContext
@@ -16,8 +18,17 @@ _AS_OAUTH = {
 }
 
 
-def error_reply(refusal: Refusal, ctx: CallContext, *, has_basic: bool = False) -> PlainReply:
-    """Return a refusal as RFC 6749 §5.2 JSON; the private detail is logged with the same request id."""
+def error_reply(
+    refusal: Refusal,
+    ctx: CallContext,
+    *,
+    has_basic: bool = False,
+    more: Sequence[tuple[str, str]] = (),
+) -> PlainReply:
+    """Return a refusal as RFC 6749 §5.2 JSON, with ``more`` headers.
+
+    The private detail is logged with the same request id.
+    """
     _log.info(
         "refused",
         code=refusal.code.value,
@@ -32,7 +43,7 @@ def error_reply(refusal: Refusal, ctx: CallContext, *, has_basic: bool = False) 
         "request_id": ctx.request_id,
         **refusal.members,
     }
-    headers = [("Pragma", "no-cache"), ("Cache-Control", "no-store")]
+    headers = [("Pragma", "no-cache"), ("Cache-Control", "no-store"), *more]
     if refusal.code is ErrorCode.INVALID_CLIENT and has_basic:
         headers.append(("WWW-Authenticate", 'Basic realm="token"'))
     if refusal.code is ErrorCode.INVALID_TOKEN:

@@ -5,6 +5,7 @@ from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.plain import PlainReply, PlainRequest, json_reply
 from broker.kernel.runtime import Runtime
+from broker.oauth.dpop import ALGORITHMS, current_nonce, read_proof, refused
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens.access import VerifiedAccessToken, verify_access_token
 from broker.tokens.id_tokens import person_claims
@@ -12,14 +13,16 @@ from broker.tokens.liveness import why_jti_dead
 
 
 def userinfo_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -> PlainReply:
-    """Answer GET and POST with a bearer token in the header; challenges as RFC 6750 §3 says."""
+    """Answer GET and POST with a token in the header; challenges as RFC 6750 §3 and RFC 9449 §7.1 say."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    is_bound = scheme.lower() == "dpop"
     try:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            return _challenge("", request.ctx)
+        if scheme.lower() not in {"bearer", "dpop"} or not token:
+            return _challenge(rt, tenant, None, request.ctx, is_bound=is_bound)
         verified = _live_token(rt, tenant, token.strip(), request.ctx)
+        _require_holder(rt, tenant, verified, token.strip(), request, is_bound)
     except Refusal as refusal:
-        return _challenge(refusal.code.value, request.ctx)
+        return _challenge(rt, tenant, refusal, request.ctx, is_bound=is_bound)
     scopes = frozenset(str(verified.claims["scope"]).split())
     with rt.database.core_read() as connection:
         claims = person_claims(connection, tenant.id, str(verified.claims["sub"]), scopes)
@@ -37,7 +40,36 @@ def _live_token(rt: Runtime, tenant: TenantSnapshot, token: str, ctx: CallContex
     return verified
 
 
-def _challenge(error: str, ctx: CallContext) -> PlainReply:
-    value = f'Bearer error="{error}"' if error else "Bearer"
+def _require_holder(
+    rt: Runtime,
+    tenant: TenantSnapshot,
+    verified: VerifiedAccessToken,
+    token: str,
+    request: PlainRequest,
+    is_bound: bool,
+) -> None:
+    """Raise unless the scheme fits the token, and a bound one comes with a proof of its key."""
+    # Without this: whoever copied a bound token could use it as if it were a bearer token (RFC 9449 §7.2).
+    if is_bound is not bool(verified.jkt):
+        raise Refusal(ErrorCode.INVALID_TOKEN, "The token is of another type.", reason="wrong_scheme")
+    if not is_bound:
+        return
+    proof = read_proof(rt, tenant, request, "userinfo", access_token=token)
+    if proof is None or proof.jkt != verified.jkt:
+        raise refused("no_proof" if proof is None else "key_differs")
+    rt.committer.submit(lambda tx: proof.spend(tx.connection))
+
+
+def _challenge(
+    rt: Runtime, tenant: TenantSnapshot, refusal: Refusal | None, ctx: CallContext, *, is_bound: bool
+) -> PlainReply:
+    error = refusal.code.value if refusal else ""
+    of_bound = is_bound or (refusal is not None and refusal.reason == "wrong_scheme")
+    members = [f'error="{error}"'] if error else []
+    if of_bound:
+        members.append(f'algs="{" ".join(ALGORITHMS)}"')
+    headers = [("WWW-Authenticate", f"{'DPoP' if of_bound else 'Bearer'} {', '.join(members)}".rstrip())]
+    if refusal is not None and refusal.code is ErrorCode.USE_DPOP_NONCE:
+        headers.append(("DPoP-Nonce", current_nonce(rt, tenant, ctx.now)))
     document = {"error": error or ErrorCode.INVALID_REQUEST.value, "request_id": ctx.request_id}
-    return json_reply(401, document, [("WWW-Authenticate", value)])
+    return json_reply(401, document, headers)

@@ -66,6 +66,11 @@ class TenantSettings:
     lowering it, wait for the former value before a key is changed by hand."""
     onboarding: OnboardingPolicy = field(default_factory=OnboardingPolicy)
     """Which clients may introduce themselves here, and as which agent they act."""
+    dpop: Literal["offered", "required"] = "offered"
+    """Whether every token must be bound to a key of its holder (RFC 9449), or only where the client, the
+    agent or the resource demands it."""
+    dpop_nonces: Annotated[bool, Field(strict=True)] = False
+    """Demand a nonce of ours in every DPoP proof, which costs a client one more request now and then."""
     admin_role: Annotated[str, Field(max_length=100)] = ""
     """People who hold this role may open the admin pages; empty lets in nobody but by setup link."""
 

@@ -24,6 +24,7 @@ _SPEND = (
         _TABLE.c.resources,
         _TABLE.c.scopes,
         _TABLE.c.nonce,
+        _TABLE.c.cnf_jkt,
     )
 )
 _FIND_SPENT = select(_TABLE.c.grant_id, _TABLE.c.client_id, _TABLE.c.spent_at).where(
@@ -42,6 +43,7 @@ class CodeView:
     resources: tuple[str, ...]
     scopes: tuple[str, ...]
     nonce: str
+    cnf_jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,12 @@ def issue_code(
     scopes: Iterable[str],
     nonce: str,
     expires_at: int,
+    cnf_jkt: str = "",
 ) -> str:
-    """Store a code and return it; only its hash is kept. ``code_challenge`` is S256."""
+    """Store a code and return it; only its hash is kept. ``code_challenge`` is S256.
+
+    ``cnf_jkt`` is the thumbprint of the only key that may redeem it, empty for any (RFC 9449 §10).
+    """
     code = new_secret()
     connection.execute(
         _INSERT,
@@ -80,6 +86,7 @@ def issue_code(
             "resources": sorted(resources),
             "scopes": sorted(scopes),
             "nonce": nonce,
+            "cnf_jkt": cnf_jkt,
             "expires_at": expires_at,
             "spent_at": None,
         },
@@ -105,6 +112,7 @@ def spend_code(connection: Connection, *, tenant_id: str, code: str, now: int) -
             resources=tuple(won.resources),
             scopes=tuple(won.scopes),
             nonce=won.nonce,
+            cnf_jkt=won.cnf_jkt,
         )
     lost = connection.execute(_FIND_SPENT, key).first()
     return SpentCode(lost.grant_id, lost.client_id, lost.spent_at) if lost is not None else None

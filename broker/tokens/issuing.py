@@ -25,7 +25,8 @@ class TokenDraft:
 
     ``chain`` holds the actors, outermost first, empty for an agent that acts for itself. The person's
     ``auth_time``, ``acr``, ``amr`` and ``sid`` are left out of the token unless there is a ``user_id``, as
-    are completeness, sources and time of the groups that the roles follow from.
+    are completeness, sources and time of the groups that the roles follow from. ``jkt`` is the thumbprint of
+    the key that the presenter proved, empty for a bearer token.
     """
 
     subject: str
@@ -56,6 +57,7 @@ class TokenDraft:
     groups_state: str = ""
     groups_source: str = ""
     groups_at: int = 0
+    jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,9 @@ def _claims(tenant: TenantSnapshot, draft: TokenDraft, jti: str, path: str, now:
     if draft.user_id is not None:
         claims.update(_sign_in_claims(draft))
     claims["txn"] = draft.txn or new_id("txn")
+    if draft.jkt:
+        # The key is the outermost actor's, who will present the token (ACT-05, RFC 9449 §6.1).
+        claims["cnf"] = {"jkt": draft.jkt}
     if draft.chain:
         claims["act"] = actor_claim(draft.chain)
     claims["dlg"] = _delegation(tenant, draft, path)

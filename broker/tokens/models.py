@@ -121,6 +121,7 @@ class AuthorizationCode(TenantScoped, Base):
     resources: Mapped[list[str]] = mapped_column(JSON)
     scopes: Mapped[list[str]] = mapped_column(JSON)
     nonce: Mapped[str] = mapped_column(String(500), default="")
+    cnf_jkt: Mapped[str] = mapped_column(String(64), default="")  # the only key that may redeem it
     expires_at: Mapped[int] = mapped_column(BigInteger)
     spent_at: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -139,6 +140,7 @@ class RefreshToken(TenantScoped, Base):
     issued_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int] = mapped_column(BigInteger)
     spent_at: Mapped[int | None] = mapped_column(BigInteger)
+    cnf_jkt: Mapped[str] = mapped_column(String(64), default="")  # a public client's key
 
     __table_args__ = (
         Index("ix_refresh_tokens_grant", "tenant_id", "grant_id"),

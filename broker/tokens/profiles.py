@@ -15,7 +15,19 @@ from broker.tokens import encoding
 from broker.tokens.encoding import MAX_TOKEN_CHARS
 from broker.tokens.foreign_keys import AdmittedKey, admit_keys
 
-__all__ = ["MAX_TOKEN_CHARS", "AdmittedKey", "JwtProfile", "admit_keys", "verify_jws", "verify_jwt"]
+__all__ = [
+    "MAX_TOKEN_CHARS",
+    "AdmittedKey",
+    "JwtProfile",
+    "ProofProfile",
+    "admit_keys",
+    "verify_jws",
+    "verify_jwt",
+    "verify_proof",
+]
+
+MAX_PROOF_CHARS = 8_192
+"""Larger proofs are refused before anything of them is decoded; that of an RSA key of 8192 bits has 4,000."""
 
 UNTYPED = ""
 """In ``JwtProfile.typ``: a token without ``typ`` is allowed."""
@@ -69,6 +81,45 @@ def verify_jws(
     except (JoseError, ValueError, TypeError):
         raise _refuse("bad_signature") from None
     return payload
+
+
+@dataclass(frozen=True, slots=True)
+class ProofProfile:
+    """What a proof of possession must be: a JWT that carries the very key that signed it."""
+
+    typ: frozenset[str]
+    algorithms: frozenset[str]
+    required: frozenset[str]
+
+
+def verify_proof(token: str, profile: ProofProfile) -> tuple[dict[str, Any], str]:
+    """Return the claims of a proof and the thumbprint (RFC 7638) of the public key that it carries.
+
+    The one kind of JWT whose header brings its key: it proves that the sender holds that key, and nothing
+    else. The caller judges the claims. Raises ``Refusal(invalid_token)`` with a reason.
+    """
+    if len(token) > MAX_PROOF_CHARS:
+        raise _refuse("token_too_large")
+    keys, thumbprint = _embedded_key(token.partition(".")[0])
+    claims = _object(verify_jws(token, keys, typ=profile.typ, algorithms=profile.algorithms))
+    if any(claims.get(name) in (None, "") for name in profile.required):
+        raise _refuse("claim_missing")
+    return claims, thumbprint
+
+
+@lru_cache(maxsize=512)
+def _embedded_key(segment: str) -> tuple[Mapping[str, AdmittedKey], str]:
+    """Return a header's key under the id that it gives, and its thumbprint; clients repeat their headers."""
+    header = _object(_canonical(segment))
+    jwk = header.get("jwk")
+    if not isinstance(jwk, dict):
+        raise _refuse("no_key")
+    try:
+        # Without this: a private or symmetric key in the header would "prove" what everybody now knows.
+        (key,) = admit_keys({"keys": [jwk]}).values()
+    except Refusal as refusal:
+        raise _refuse(refusal.reason) from refusal
+    return {str(header.get("kid", key.kid)): key}, key.key.thumbprint()
 
 
 def _find_key(

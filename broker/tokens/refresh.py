@@ -22,7 +22,12 @@ _SPEND = (
     )
     .values(spent_at=bindparam("at"))
     .returning(
-        _TABLE.c.grant_id, _TABLE.c.client_id, _TABLE.c.scopes, _TABLE.c.issued_at, _TABLE.c.expires_at
+        _TABLE.c.grant_id,
+        _TABLE.c.client_id,
+        _TABLE.c.scopes,
+        _TABLE.c.issued_at,
+        _TABLE.c.expires_at,
+        _TABLE.c.cnf_jkt,
     )
 )
 _FIND = select(_TABLE).where(_THIS)
@@ -38,6 +43,7 @@ class RefreshView:
     issued_at: int
     expires_at: int
     spent_at: int | None = None
+    cnf_jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,12 @@ def issue_refresh(
     scopes: Iterable[str],
     now: int,
     expires_at: int,
+    cnf_jkt: str = "",
 ) -> str:
-    """Store a refresh token and return it; only its hash is kept."""
+    """Store a refresh token and return it; only its hash is kept.
+
+    ``cnf_jkt`` is the thumbprint of the only key that may use it, empty where none is bound.
+    """
     token = new_secret()
     connection.execute(
         _INSERT,
@@ -72,6 +82,7 @@ def issue_refresh(
             "issued_at": now,
             "expires_at": expires_at,
             "spent_at": None,
+            "cnf_jkt": cnf_jkt,
         },
     )
     return token
@@ -89,7 +100,14 @@ def spend_refresh(
     key = {"tenant": tenant_id, "hash": sha256_hex(token)}
     won = connection.execute(_SPEND, {**key, "client": client_id, "at": now}).first()
     if won is not None:
-        return RefreshView(won.grant_id, won.client_id, tuple(won.scopes), won.issued_at, won.expires_at)
+        return RefreshView(
+            won.grant_id,
+            won.client_id,
+            tuple(won.scopes),
+            won.issued_at,
+            won.expires_at,
+            cnf_jkt=won.cnf_jkt,
+        )
     lost = connection.execute(_FIND, key).first()
     if lost is None or lost.client_id != client_id or lost.spent_at is None:
         return None
@@ -102,5 +120,11 @@ def find_refresh(connection: Connection, *, tenant_id: str, token: str) -> Refre
     if row is None:
         return None
     return RefreshView(
-        row.grant_id, row.client_id, tuple(row.scopes), row.issued_at, row.expires_at, row.spent_at
+        row.grant_id,
+        row.client_id,
+        tuple(row.scopes),
+        row.issued_at,
+        row.expires_at,
+        row.spent_at,
+        row.cnf_jkt,
     )

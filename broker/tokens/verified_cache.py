@@ -22,6 +22,12 @@ class VerifiedAccessToken:
     issued_at: int
     expires_at: int
 
+    @property
+    def jkt(self) -> str:
+        """The thumbprint of the key that the token is bound to, empty for a bearer token (RFC 9449 §6.1)."""
+        bound = self.claims.get("cnf")
+        return str(bound.get("jkt", "")) if isinstance(bound, dict) else ""
+
 
 class VerifiedCache:
     """A bounded map from the hash of a token to what was verified. Readers take no lock."""

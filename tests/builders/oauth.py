@@ -7,7 +7,8 @@ order; one MCP server (tickets) with a client of its own for introspection.
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -20,6 +21,7 @@ from broker.oauth.endpoints import answer
 from broker.oauth.params import parse_pairs
 from broker.tokens.keys import create_key
 from broker.tokens.sessions import BrowserSessionView, start_session
+from tests.builders.proofs import Prover
 from tests.builders.world import SECRET, TICKETS, TOKEN_EXCHANGE, World
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
@@ -67,6 +69,7 @@ class Scene:
     slug: str = "acme"
     settings: dict[str, Any] = field(default_factory=dict)
     agents: dict[str, AgentView] = field(default_factory=dict)
+    prover: Prover | None = None
 
     def __post_init__(self) -> None:
         world = self.world
@@ -102,6 +105,9 @@ class Scene:
         sent = {"content-type": "application/x-www-form-urlencoded", **(headers or {})}
         if client is not None:
             sent["authorization"] = "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
+        if self.prover is not None and "dpop" not in sent:
+            address = f"{self.tenant.issuer}/{endpoint}"
+            sent["dpop"] = self.prover.proof(method, address, now=self.world.now)
         request = PlainRequest(
             method=method,
             path=f"/t/{slug or self.slug}/{endpoint}",
@@ -113,6 +119,15 @@ class Scene:
             ctx=self.world.ctx,
         )
         return Answer(answer(self.world.rt, slug or self.slug, endpoint, request))
+
+    @contextmanager
+    def proving(self, prover: Prover | None) -> Iterator[None]:
+        """Send a DPoP proof of this key with every request in here; None sends none."""
+        before, self.prover = self.prover, prover
+        try:
+            yield
+        finally:
+            self.prover = before
 
     def session(self, user_id: str | None = None) -> BrowserSessionView:
         """A signed-in browser of a person, Maya unless told otherwise."""

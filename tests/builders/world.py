@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_mock_engine
+from sqlalchemy import create_mock_engine, select
 
 from broker.agents.models import Agent, Client, Resource
 from broker.agents.snapshot import AgentView, ClientView, ResourceView, load_agents
@@ -55,6 +55,13 @@ def make_tables(rt: Runtime) -> None:
         return
     with rt.database.core_write() as connection:
         connection.exec_driver_sql(_script("postgresql+psycopg://"))
+
+
+_WITH_OPTIONS: dict[str, tuple[Any, str]] = {
+    "client": (Client, "client_id"),
+    "agent": (Agent, "slug"),
+    "resource": (Resource, "identifier"),
+}
 
 
 @cache
@@ -145,6 +152,22 @@ class World:
         found = get_tenant(self.rt, tenant if isinstance(tenant, str) else tenant.id)
         assert found is not None
         return found
+
+    def settings(self, tenant: TenantSnapshot, **changes: Any) -> None:
+        """Change what the tenant has set for itself."""
+        with self.rt.database.unscoped(write=True) as session:
+            row = session.get_one(Tenant, tenant.id)
+            row.settings = {**row.settings, **changes}
+            bump(session.connection(), tenant.id)
+
+    def options(self, tenant: TenantSnapshot, kind: str, name: str, **changes: Any) -> None:
+        """Change the options of a "client", "agent" (by slug) or "resource" (by identifier)."""
+        model, column = _WITH_OPTIONS[kind]
+        with self.rt.database.write(tenant.id) as session:
+            row = session.scalars(select(model).where(getattr(model, column) == name)).one()
+            row.options = {**row.options, **changes}
+            session.flush()
+            bump(session.connection(), tenant.id)
 
     def add(self, tenant: TenantSnapshot, *rows: Any) -> None:
         """Write rows of the tenant and count the change."""

@@ -54,6 +54,9 @@ def _require_match(call: Call, view: CodeView) -> None:
     # Without this: a code injected into another flow would be accepted (RFC 9700 §4.5).
     if view.redirect_uri != call.params.get("redirect_uri"):
         raise _refused("redirect_uri_differs")
+    # Without this: a code that was asked for with a key could be redeemed without it (RFC 9449 §10).
+    if view.cnf_jkt and view.cnf_jkt != call.jkt:
+        raise _refused("key_differs")
     verifier = call.params.get("code_verifier")
     if _VERIFIER.fullmatch(verifier) is None:
         raise _refused("verifier_malformed")

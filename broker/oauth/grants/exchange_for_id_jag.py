@@ -10,7 +10,7 @@ from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.group_commit import Transaction
 from broker.oauth.basis import ID_JAG_TYPE, ID_TOKEN_TYPE, REFRESH_TOKEN_TYPE, Basis, SignInFacts
 from broker.oauth.calls import Call
-from broker.oauth.grants.presented import has_own_actor, refused
+from broker.oauth.grants.presented import has_own_actor, refused, require_key
 from broker.oauth.grants.standing import require_standing
 from broker.oauth.params import parse_scope
 from broker.oauth.targets import canonical
@@ -131,6 +131,7 @@ def _grant_of_refresh_token(tx: Transaction, call: Call, token: str) -> str:
     # Without this: a refresh token stolen from one client would introduce another.
     if view is None or view.client_id != call.client.client_id or view.expires_at <= call.ctx.now:
         raise refused("refresh_unknown_or_expired")
+    require_key(call, view.cnf_jkt)
     if view.spent_at is not None:
         # Used twice is used twice, whatever it was used for. The refusal commits this.
         cascade.end_grant(

@@ -54,11 +54,24 @@ def require_own_actor(call: Call, agent: AgentView, row: TokenRow) -> None:
         raise Refusal(ErrorCode.ACTOR_UNAUTHORIZED, "This agent may not act here.", reason="rogue_actor")
 
 
+def require_key(call: Call, jkt: str) -> None:
+    """The caller must prove the key of whatever it presents as its own: ``jkt`` is that token's.
+
+    These are the actor token, a subject token that the caller continues, a refresh token. Who joins a
+    chain cannot have the key of the one that handed over (ACT-05, ACT-06). Without this: a bound token,
+    once stolen, could be exchanged for one that is bound to the thief's key.
+    """
+    if jkt and jkt != call.jkt:
+        raise refused("key_differs")
+
+
 def has_own_actor(tx: Transaction, call: Call, agent: AgentView) -> bool:
     """Say whether the request carries an actor token, which must then be the calling agent's own."""
     if not call.params.has("actor_token"):
         return False
-    jti = verified_token(call, call.params.require("actor_token")).jti
+    token = verified_token(call, call.params.require("actor_token"))
+    require_key(call, token.jkt)
+    jti = token.jti
     rows = load_token_rows(tx.connection, call.tenant.id, [jti], is_held=True)
     require_own_actor(call, agent, require_live(call, rows.get(jti)))
     return True

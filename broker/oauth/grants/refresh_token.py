@@ -32,6 +32,9 @@ def collect(tx: Transaction, call: Call) -> Basis:
             tx.connection, call.tenant.id, view.grant_id, cause="refresh_reused", now=call.ctx.now
         )
         raise _refused("refresh_reused")
+    # Without this: a public client's stolen refresh token would work for whoever holds it (RFC 9449 §5).
+    if view.cnf_jkt and view.cnf_jkt != call.jkt:
+        raise _refused("key_differs")
     grant = require_standing(tx, call, view.grant_id)
     scopes = parse_scope(call.params.get("scope"))
     family = frozenset(view.scopes)

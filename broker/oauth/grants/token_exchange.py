@@ -14,6 +14,7 @@ from broker.oauth.grants import exchange_for_id_jag
 from broker.oauth.grants.presented import (
     refused,
     require_actor_shape,
+    require_key,
     require_live,
     require_own_actor,
     verified_token,
@@ -52,12 +53,15 @@ def collect(tx: Transaction, call: Call) -> Basis:
     rows = load_token_rows(tx.connection, call.tenant.id, wanted, is_held=True)
     row = require_live(call, rows.get(subject_token.jti))
     subject = _Subject(subject_token, row, row.chain[0])
+    if agent.id == subject.presenter:
+        require_key(call, subject_token.jkt)
     if actor_token is None:
         # Without this: any client that saw a token in passing could continue its chain.
         if agent.id != subject.presenter:
             raise refused("not_the_presenter")
         actor = None
     else:
+        require_key(call, actor_token.jkt)
         require_own_actor(call, agent, require_live(call, rows.get(actor_token.jti)))
         actor = _joining_actor(call, agent, subject)
     return _basis(call, agent, subject, actor)
