@@ -144,8 +144,7 @@ def _consent(
         return given if given.is_live(visit.ctx.now) else None
     # Without this: any program on the person's computer could be this client, and an earlier answer would
     # be given to it unasked (O52).
-    is_anybody = client is not None and client.auth_method == "none" and is_loopback(request.redirect_uri)
-    if "consent" in request.prompts or (is_anybody and client is not None and client.is_document):
+    if "consent" in request.prompts or (client is not None and _may_be_anybody(client, request)):
         return None
     return find_consent(
         session,
@@ -216,6 +215,12 @@ def _issue(
         data={"consent": consent.id, "scopes": scopes, "resources": request.resources},
     )
     return code
+
+
+def _may_be_anybody(client: ClientView, request: AuthorizationRequest) -> bool:
+    """Whether nothing proves the client: no key, and an answer that stays on the person's computer."""
+    is_stranger = client.is_document or client.options.unverified
+    return is_stranger and client.auth_method == "none" and is_loopback(request.redirect_uri)
 
 
 def _adopt(visit: Visit, session: Session, client: ClientView | None, person: BrowserSessionView) -> None:

@@ -95,6 +95,11 @@ class OnboardingDesk:
         assert answered.status_code == 200, answered.text
         return dict(answered.json or {})
 
+    def redeem_for(self, client_id: str, uri: str) -> dict[str, Any]:
+        """Bring a public client from nothing to its tokens, with a new browser."""
+        code = self.code(self.site.browser(), client_id=client_id, redirect_uri=uri)
+        return self.redeem(code, client_id=client_id, redirect_uri=uri)
+
     def rows(self, model: Any) -> int:
         """How many rows of a table the tenant has."""
         with self.site.rt.database.read(self.site.acme.id) as session:
