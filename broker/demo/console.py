@@ -11,7 +11,8 @@ from flask_wtf import CSRFProtect
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 
-from broker.demo.agents import OAuthRefused, claims_of, header_of
+from broker.agent_client import OAuthRefused
+from broker.demo.agents import claims_of, header_of
 from broker.demo.people import Person
 from broker.demo.story import Story
 from broker.resource_server.verifier import read_actor_chain

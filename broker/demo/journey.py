@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
 
-from broker.demo.agents import OAuthRefused, claims_of
+from broker.agent_client import OAuthRefused
+from broker.demo.agents import claims_of
 from broker.demo.mcp_server import CREATE, READ
 from broker.demo.person_browser import Page, PersonBrowser
 from broker.demo.story import Story
@@ -75,9 +76,9 @@ def refuse_without_token(journey: Journey) -> str:
 
 def find_broker(journey: Journey) -> str:
     """From the challenge alone the agent finds the broker."""
-    issuer = journey.story.planner.discover()["issuer"]
+    issuer = journey.story.planner.server.issuer
     _check(issuer == journey.world.tenant_url, f"found {issuer}")
-    return str(issuer)
+    return issuer
 
 
 def sign_in_by_oidc(journey: Journey) -> str:
@@ -97,7 +98,7 @@ def allow_planner(journey: Journey) -> str:
     journey.allow(journey.memory["consent"])
     claims = claims_of(journey.story.planner_token)
     _check(set(claims["scope"].split()) == {READ, CREATE}, f"scope {claims['scope']}")
-    _check(claims["aud"] == journey.story.planner.mcp_url, f"audience {claims['aud']}")
+    _check(claims["aud"] == journey.story.planner.resource, f"audience {claims['aud']}")
     return f"scope {claims['scope']}, for {claims['exp'] - claims['iat']} s"
 
 
@@ -146,10 +147,10 @@ def writer_may_not_read(journey: Journey) -> str:
 def writer_may_not_act_alone(journey: Journey) -> str:
     """Without a person behind it the writer gets no permission that a role gives."""
     try:
-        own = journey.story.writer.token_of_its_own(CREATE)
+        own = journey.story.writer.own_token(CREATE)
     except OAuthRefused as refused:
         return f"refused: {refused.error}"
-    raise JourneyFailed(f"it got {own.get('scope')}")
+    raise JourneyFailed(f"it got {own.scope}")
 
 
 def nothing_upstream(journey: Journey) -> str:
@@ -164,8 +165,7 @@ def nothing_upstream(journey: Journey) -> str:
 
 def give_back(journey: Journey) -> str:
     """The planner needs its token no longer and revokes it itself (RFC 7009)."""
-    status = journey.story.planner.give_back(journey.story.planner_token)
-    _check(status == 200, f"revocation answered {status}")
+    journey.story.planner.revoke(journey.story.planner_token)
     answer = journey.story.list_tickets()
     _check(answer.status == 401, f"got {answer}")
     return "revoked by its own client, then 401"

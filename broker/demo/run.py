@@ -45,6 +45,6 @@ def _welcome(world: World) -> list[str]:
         f"  Start here       {world.console_url}/",
         f"  Administration   {world.setup_link}",
         "                   (works once; or sign in as Inês Carvalho)",
-        f"  MCP server       {world.story.planner.mcp_url}",
+        f"  MCP server       {world.story.planner.resource}",
         "",
     ]

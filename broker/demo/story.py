@@ -38,9 +38,8 @@ class Story:
 
     def finish(self, query: dict[str, str]) -> None:
         """The planner redeems what the person's browser brought back. Raises OAuthRefused, ValueError."""
-        answer = self.planner.finish(query)
-        self.planner_token = answer["access_token"]
-        self.planner_refresh = answer.get("refresh_token", "")
+        tokens = self.planner.finish(query)
+        self.planner_token, self.planner_refresh = tokens.access_token, tokens.refresh_token
 
     def list_tickets(self) -> ToolAnswer:
         """The planner reads."""
@@ -48,8 +47,7 @@ class Story:
 
     def hand_over(self, scope: str = CREATE) -> None:
         """The ticket writer turns the planner's token into its own, narrower one. Raises OAuthRefused."""
-        own = self.writer.token_of_its_own(STATUS)["access_token"]
-        self.writer_token = self.writer.join_chain(self.planner_token, own, scope)["access_token"]
+        self.writer_token = self.writer.join_chain(self.planner_token, scope, own_scope=STATUS).access_token
 
     def create_ticket(self, title: str = "Projector in room 2 stays dark") -> ToolAnswer:
         """The ticket writer changes something."""

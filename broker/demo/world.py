@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.demo.agents import DemoAgent, PrivateKeyJwt, SecretBasic
+from broker.agent_client import PrivateKeyJwt, SecretBasic
+from broker.demo.agents import DemoAgent
 from broker.demo.broker_part import DemoBroker, start_broker
 from broker.demo.console import CALLBACK_PATH, Console, Surroundings
 from broker.demo.declared import TENANT, Declared, Providers, declare_world
@@ -139,14 +140,12 @@ def _start_broker(servers: _Servers, declared: Declared, folder: Path) -> DemoBr
 def _agents(servers: _Servers, declared: Declared, stack: ExitStack) -> Story:
     planner = DemoAgent(
         name="Planner",
-        client_id="planner",
         authentication=SecretBasic("planner", declared.planner_secret),
         mcp_url=servers.mcp_url,
         redirect_uri=servers.callback_url,
     )
     writer = DemoAgent(
         name="Ticket writer",
-        client_id="ticket-writer",
         authentication=PrivateKeyJwt("ticket-writer", declared.writer_key),
         mcp_url=servers.mcp_url,
     )

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from broker.demo.agents import OAuthRefused
+from broker.agent_client import OAuthRefused
 from broker.demo.journey import Journey
 from broker.demo.person_browser import PersonBrowser
 from broker.demo.world import World

@@ -22,8 +22,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
 from broker.demo.mcp_server import STATUS
+from tests.builders.maya import Maya, run_with_browser
 from tests.builders.world import SECRET
-from tests.interop.servers.maya import Maya, run_with_browser
 from tests.interop.servers.mcp_desks import Desks, running_desks
 
 CALLBACK = "http://127.0.0.1:1/callback"

@@ -11,8 +11,8 @@ from joserfc.jwk import ECKey
 from broker.demo.mcp_server import CREATE, READ, STATUS
 from broker.demo.world import running_world
 from broker.kernel.clock import FixedClock
+from tests.builders.maya import Maya, run_with_browser
 from tests.builders.world import SECRET, World
-from tests.interop.servers.maya import Maya, run_with_browser
 
 pytestmark = pytest.mark.interop
 

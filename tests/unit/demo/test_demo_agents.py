@@ -8,7 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask, redirect, request
 
-from broker.demo.agents import DemoAgent, SecretBasic
+from broker.agent_client import SecretBasic
+from broker.agent_client.finding import FoundServer
+from broker.demo.agents import DemoAgent
 from broker.demo.loopback import WsgiServer
 from broker.demo.person_browser import PersonBrowser
 from broker.resource_server import ResourceServer
@@ -46,23 +48,23 @@ def agent(issuer: TokenIssuer, serve: Callable[[], WsgiServer]) -> Iterator[Demo
     server.start(app)
     one = DemoAgent(
         name="Planner",
-        client_id="planner",
         authentication=SecretBasic("planner", "s3cret"),
         mcp_url=f"{server.url}/mcp",
         redirect_uri="http://127.0.0.1:9/cb",
     )
-    one._metadata = {**one.discover(), "authorization_endpoint": f"{issuer.issuer}/authorize"}
+    metadata = {**one.server.metadata, "authorization_endpoint": f"{issuer.issuer}/authorize"}
+    one._server = FoundServer(one.server.issuer, metadata)
     yield one
     one.close()
 
 
 def test_the_agent_needs_one_address_only(agent: DemoAgent, issuer: TokenIssuer) -> None:
-    assert agent.discover()["issuer"] == issuer.issuer
+    assert agent.server.issuer == issuer.issuer
 
 
 def test_the_agent_asks_with_pkce_state_and_the_resource(agent: DemoAgent) -> None:
     query = parse_qs(urlsplit(agent.begin("tickets:read")).query)
-    assert query["resource"] == [agent.mcp_url]
+    assert query["resource"] == [agent.resource]
     assert query["code_challenge_method"] == ["S256"]
     assert len(query["state"][0]) >= 22
 
@@ -71,11 +73,10 @@ def test_the_agent_refuses_answers_that_are_not_its_own(agent: DemoAgent, issuer
     state = parse_qs(urlsplit(agent.begin("tickets:read")).query)["state"][0]
     with pytest.raises(ValueError, match="no sign-in"):
         agent.finish({"state": "guessed", "code": "c", "iss": issuer.issuer})
-    with pytest.raises(ValueError, match="no sign-in"):
-        agent.finish({"state": state, "code": "c", "iss": issuer.issuer})
-    state = parse_qs(urlsplit(agent.begin("tickets:read")).query)["state"][0]
     with pytest.raises(ValueError, match="another issuer"):
         agent.finish({"state": state, "code": "c", "iss": "https://other.example"})
+    with pytest.raises(ValueError, match="no sign-in"):
+        agent.finish({"state": state, "code": "c", "iss": issuer.issuer})
 
 
 def test_the_agent_refuses_a_resource_that_describes_another_one(
@@ -95,11 +96,9 @@ def test_the_agent_refuses_a_resource_that_describes_another_one(
         return response
 
     server.start(app)
-    liar = DemoAgent(
-        name="x", client_id="x", authentication=SecretBasic("x", "y"), mcp_url=f"{server.url}/mcp"
-    )
+    liar = DemoAgent(name="x", authentication=SecretBasic("x", "y"), mcp_url=f"{server.url}/mcp")
     with pytest.raises(ValueError, match="another resource"):
-        liar.discover()
+        _ = liar.server
     liar.close()
 
 
