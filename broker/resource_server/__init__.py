@@ -4,8 +4,20 @@ Owns: verifying a token, RFC 9728 metadata, challenges and four adapters (Flask,
 Does not own anything of the broker and imports none of it; any resource server may call it.
 """
 
+from broker.resource_server.dpop import DpopPolicy, MemoryReplayMarks, ReplayMarks, RequestFacts
 from broker.resource_server.refusals import TokenRefused
 from broker.resource_server.server import ResourceServer
-from broker.resource_server.values import Actor, ClientCredentials, VerifiedToken
+from broker.resource_server.values import Actor, ClientCredentials, SignIn, VerifiedToken
 
-__all__ = ["Actor", "ClientCredentials", "ResourceServer", "TokenRefused", "VerifiedToken"]
+__all__ = [
+    "Actor",
+    "ClientCredentials",
+    "DpopPolicy",
+    "MemoryReplayMarks",
+    "ReplayMarks",
+    "RequestFacts",
+    "ResourceServer",
+    "SignIn",
+    "TokenRefused",
+    "VerifiedToken",
+]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
+from broker.resource_server.dpop import RequestFacts
 from broker.resource_server.refusals import TokenRefused
 from broker.resource_server.request_token import serving
 from broker.resource_server.server import Headers, ResourceServer
@@ -14,6 +15,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+_CREDENTIALS = frozenset({b"authorization", b"dpop"})
 SCOPE_KEY = "broker.verified_token"
 
 
@@ -21,7 +23,8 @@ class ProtectedAsgi:
     """ASGI middleware: every HTTP path but `open_paths` needs a token with all of `scopes`.
 
     The check runs in a worker thread, because it may ask the issuer. The application finds the token in
-    `scope["broker.verified_token"]` or by `current_token()`, and no longer finds the Authorization header.
+    `scope["broker.verified_token"]` or by `current_token()`, and no longer finds the Authorization header. It
+    may raise TokenRefused (see `ResourceServer.require_sign_in`) before it begins to answer.
     WebSocket connections are refused, since a browser cannot send them a header.
     """
 
@@ -45,27 +48,47 @@ class ProtectedAsgi:
             return await send({"type": "websocket.close", "code": 1008})
         if scope["path"] in self._server.metadata_paths:
             return await send_reply(send, self._server.metadata_reply())
+        answering = _Answering(send)
         try:
             token, inner = await self._authenticate(scope)
             receive = await self.check_operation(token, scope, receive)
+            with serving(token):
+                await self._app(inner, receive, answering)
         except TokenRefused as refusal:
-            return await send_reply(send, self._server.refusal_reply(refusal))
-        with serving(token):
-            await self._app(inner, receive, send)
+            if answering.has_begun:
+                raise
+            await send_reply(send, self._server.refusal_reply(refusal))
 
     async def check_operation(self, token: VerifiedToken, scope: Scope, receive: Receive) -> Receive:
         """Raise TokenRefused when the token may not do what this request asks; return what to read from."""
         return receive
 
     async def _authenticate(self, scope: Scope) -> tuple[VerifiedToken, Scope]:
-        credentials = [
-            value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"
-        ]
+        credentials, proofs = _values(scope, b"authorization"), _values(scope, b"dpop")
         query = scope.get("query_string", b"").decode("latin-1")
-        token = await asyncio.to_thread(self._server.authenticate, credentials, query, self._scopes)
+        facts = RequestFacts(scope["method"], scope["path"], tuple(proofs))
+        token = await asyncio.to_thread(
+            self._server.authenticate, credentials, query, self._scopes, facts=facts
+        )
         # Without this: the application could send its caller's token to somebody else (MCP-10, A01).
-        kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
+        kept = [(name, value) for name, value in scope["headers"] if name not in _CREDENTIALS]
         return token, {**scope, "headers": kept, SCOPE_KEY: token}
+
+
+class _Answering:
+    """A `send` that knows whether the application has begun to answer: then it is too late to refuse."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.has_begun = True
+        await self._send(message)
+
+
+def _values(scope: Scope, header: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == header]
 
 
 async def send_reply(send: Send, reply: tuple[int, Headers, bytes]) -> None:

@@ -6,6 +6,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
+from broker.resource_server.dpop import RequestFacts
 from broker.resource_server.refusals import TokenRefused
 from broker.resource_server.server import Headers, ResourceServer
 from broker.resource_server.values import VerifiedToken
@@ -32,7 +33,12 @@ def protect(app: Flask, server: ResourceServer, *, open_endpoints: Collection[st
         scopes = getattr(app.view_functions.get(request.endpoint or ""), "required_scopes", ())
         presented = request.environ.pop("HTTP_AUTHORIZATION", None)
         credentials = [] if presented is None else [presented]
-        g.verified_token = server.authenticate(credentials, request.query_string.decode("latin-1"), scopes)
+        proof = request.environ.pop("HTTP_DPOP", None)
+        facts = RequestFacts(
+            request.method, request.root_path + request.path, () if proof is None else (proof,)
+        )
+        query = request.query_string.decode("latin-1")
+        g.verified_token = server.authenticate(credentials, query, scopes, facts=facts)
         return None
 
     @app.errorhandler(TokenRefused)

@@ -113,13 +113,14 @@ def admit_keys(document: dict[str, Any]) -> dict[str, PublishedKey]:
         # Without this: of two keys with one name, the order in the document would decide who is trusted.
         if not isinstance(kid, str) or names[kid] != 1:
             continue
-        key = _admit(entry)
+        key = admit_key(entry)
         if key is not None:
             admitted[kid] = key
     return admitted
 
 
-def _admit(entry: dict[str, Any]) -> PublishedKey | None:
+def admit_key(entry: dict[str, Any]) -> PublishedKey | None:
+    """The key of a JWK that is public, for signatures and strong enough; None for any other."""
     if entry.get("use", "sig") != "sig" or "d" in entry or "k" in entry:
         return None
     try:

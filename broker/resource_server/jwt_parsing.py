@@ -32,7 +32,7 @@ def parse_access_token(text: str) -> ParsedToken:
     if not _COMPACT.fullmatch(text):
         raise invalid_token("not_a_jwt", "The token is not a signed JWT.")
     head, payload, _ = text.split(".")
-    header, claims = _decode_object(head), _decode_object(payload)
+    header, claims = decode_object(head), decode_object(payload)
     _check_header(header)
     return ParsedToken(text, header["alg"], header["kid"], claims)
 
@@ -53,7 +53,8 @@ def _check_header(header: dict[str, Any]) -> None:
         raise invalid_token("no_kid", "The token does not name its key.")
 
 
-def _decode_object(segment: str) -> dict[str, Any]:
+def decode_object(segment: str) -> dict[str, Any]:
+    """The JSON object of one segment of a JWT. Raises TokenRefused (invalid_token)."""
     try:
         raw = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
         value = json.loads(raw, object_pairs_hook=unique_members, parse_constant=_refuse_constant)

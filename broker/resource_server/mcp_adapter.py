@@ -7,13 +7,14 @@ tool. `token_verifier` and `auth_settings` plug into the SDK's own authenticatio
 import asyncio
 import json
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from broker.resource_server.asgi_adapter import SCOPE_KEY, AsgiApp, Message, ProtectedAsgi, Receive, Scope
 from broker.resource_server.jwt_parsing import unique_members
 from broker.resource_server.refusals import TokenRefused, malformed
 from broker.resource_server.server import ResourceServer
-from broker.resource_server.values import VerifiedToken
+from broker.resource_server.values import SignIn, VerifiedToken
 
 if TYPE_CHECKING:
     from mcp.server.auth.provider import AccessToken
@@ -26,12 +27,19 @@ class ProtectedMcp(ProtectedAsgi):
     """ASGI middleware around `MCPServer.streamable_http_app()` that knows which scopes a tool needs.
 
     `tool_scopes` maps each tool to its scopes; a call of a tool that is not listed is refused.
+    `tool_sign_ins` names tools that need a newer or stronger sign-in of the person (RFC 9470).
     """
 
     def __init__(
-        self, app: AsgiApp, server: ResourceServer, *, tool_scopes: Mapping[str, Collection[str]]
+        self,
+        app: AsgiApp,
+        server: ResourceServer,
+        *,
+        tool_scopes: Mapping[str, Collection[str]],
+        tool_sign_ins: Mapping[str, SignIn] = MappingProxyType({}),
     ) -> None:
         super().__init__(app, server)
+        self._tool_sign_ins = tool_sign_ins
         self._tool_scopes = {tool: tuple(scopes) for tool, scopes in tool_scopes.items()}
 
     async def check_operation(self, token: VerifiedToken, scope: Scope, receive: Receive) -> Receive:
@@ -44,6 +52,10 @@ class ProtectedMcp(ProtectedAsgi):
             raise TokenRefused(403, "insufficient_scope", "unlisted_tool", "This tool is not open to tokens.")
         needed = {name for tool in tools for name in self._tool_scopes[tool]}
         self._server.require_scopes(token, sorted(needed))
+        for wanted in (self._tool_sign_ins[tool] for tool in sorted(tools & self._tool_sign_ins.keys())):
+            self._server.require_sign_in(
+                token, acr_values=wanted.acr_values, max_age=wanted.max_age, scopes=sorted(needed)
+            )
         return _replay(body, receive)
 
 

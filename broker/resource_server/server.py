@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 
+from broker.resource_server.dpop import DpopPolicy, MemoryReplayMarks, ProofVerifier, RequestFacts
 from broker.resource_server.issuer_client import (
     IssuerClient,
     IssuerUnavailable,
@@ -18,7 +19,9 @@ from broker.resource_server.issuer_client import (
 from broker.resource_server.issuer_keys import ALGORITHMS, REFRESH_PAUSE_SECONDS, IssuerKeys
 from broker.resource_server.refusals import (
     TokenRefused,
+    bound_token_wanted,
     insufficient_scope,
+    insufficient_sign_in,
     issuer_unavailable,
     malformed,
     no_credentials,
@@ -28,7 +31,7 @@ from broker.resource_server.verifier import Verifier, compare_with_introspection
 
 _METADATA_SUFFIX = "oauth-protected-resource"
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)
-_BEARER = re.compile(r"bearer +([A-Za-z0-9\-._~+/]+=*) *", re.ASCII | re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(bearer|dpop) +([A-Za-z0-9\-._~+/]+=*) *", re.ASCII | re.IGNORECASE)
 Headers = list[tuple[str, str]]
 
 
@@ -37,7 +40,8 @@ class ResourceServer:
 
     With `introspection` every request also asks the issuer (RFC 7662), so a revocation is felt at once;
     without it tokens are verified offline and a revoked one works until it expires. `actor_required` refuses
-    tokens that no agent acts with. Raises ValueError for addresses that are neither https nor loopback.
+    tokens that no agent acts with. Bound tokens are always accepted with a DPoP proof; `dpop` says more.
+    Raises ValueError for addresses that are neither https nor loopback.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class ResourceServer:
         scopes_supported: Sequence[str],
         introspection: ClientCredentials | None = None,
         actor_required: bool = False,
+        dpop: DpopPolicy | None = None,
         name: str = "",
         http: httpx2.Client | None = None,
         clock: Callable[[], float] = time.time,
@@ -62,6 +67,9 @@ class ResourceServer:
         self._name = name
         self._introspection = introspection
         self._client = IssuerClient(issuer, http)
+        self._clock = clock
+        self._dpop = dpop or DpopPolicy(marks=MemoryReplayMarks(clock=clock))
+        self._proofs = ProofVerifier(self._dpop, resource, clock)
         self._keys = IssuerKeys(self._client, clock)
         self._verifier = Verifier(
             resource=resource, issuer=issuer, keys=self._keys, clock=clock, actor_required=actor_required
@@ -71,22 +79,33 @@ class ResourceServer:
         self.metadata_paths = frozenset({urlsplit(self.metadata_url).path, root_path})
 
     def verify(self, token: str) -> VerifiedToken:
-        """Return what `token` says after every check. Raises TokenRefused."""
+        """Return what a bearer token says after every check. Raises TokenRefused.
+
+        A bound token is refused: it needs the request that it came with, see `authenticate`.
+        """
         verified = self._verifier.verify(token)
-        if self._introspection is not None:
-            compare_with_introspection(verified, self._introspect(token, self._introspection))
-        return verified
+        # Without this: whoever copied a bound token could use it as a bearer token (RFC 9449 §7.2).
+        if verified.jkt or self._dpop.is_required:
+            raise bound_token_wanted()
+        return self._ask_issuer(verified, token)
 
     def authenticate(
-        self, authorization: Sequence[str], query_string: str, scopes: Iterable[str] = ()
+        self,
+        authorization: Sequence[str],
+        query_string: str,
+        scopes: Iterable[str] = (),
+        *,
+        facts: RequestFacts = RequestFacts(),  # noqa: B008 (frozen, and empty)
     ) -> VerifiedToken:
         """Verify the credentials of one request and demand `scopes`.
 
-        `authorization` is every Authorization header of the request, `query_string` the raw query.
-        Raises TokenRefused: 400 for a malformed request, 401, 403 or 503 otherwise.
+        `authorization` is every Authorization header of the request, `query_string` the raw query; without
+        `facts` no bound token is accepted. Raises TokenRefused: 400 for a malformed request, 401, 403 or
+        503 otherwise.
         """
         needed = tuple(scopes)
-        token = self.verify(self._read_bearer(authorization, query_string, needed))
+        scheme, text = self._read_credentials(authorization, query_string, needed)
+        token = self.verify(text) if scheme == "bearer" else self._verify_bound(text, facts)
         self.require_scopes(token, needed)
         return token
 
@@ -94,7 +113,31 @@ class ResourceServer:
         """Raise TokenRefused (403) naming all of `scopes` unless the token carries every one (MCP-09)."""
         needed = tuple(scopes)
         if not token.scopes.issuperset(needed):
-            raise insufficient_scope(needed)
+            refusal = insufficient_scope(needed)
+            refusal.is_bound = bool(token.jkt)
+            raise refusal
+
+    def require_sign_in(
+        self,
+        token: VerifiedToken,
+        *,
+        acr_values: Iterable[str] = (),
+        max_age: int | None = None,
+        scopes: Iterable[str] = (),
+    ) -> None:
+        """Raise TokenRefused (401) unless the person signed in as the operation needs it (RFC 9470 §3).
+
+        One of `acr_values` must have been reached, at most `max_age` seconds ago. The challenge tells the
+        client what to ask the issuer for, with `scopes`.
+        """
+        wanted, signed_in_at = tuple(acr_values), token.claims.get("auth_time")
+        is_young = max_age is None or (
+            isinstance(signed_in_at, int | float) and signed_in_at >= self._clock() - max_age
+        )
+        if not is_young or (wanted and token.claims.get("acr") not in wanted):
+            refusal = insufficient_sign_in(wanted, max_age, scopes)
+            refusal.is_bound = bool(token.jkt)
+            raise refusal
 
     def metadata_document(self) -> dict[str, Any]:
         """The RFC 9728 §2 description of this resource."""
@@ -105,6 +148,8 @@ class ResourceServer:
             "bearer_methods_supported": ["header"],
             "resource_signing_alg_values_supported": list(ALGORITHMS),
             "resource_name": self._name,
+            "dpop_signing_alg_values_supported": list(ALGORITHMS),
+            "dpop_bound_access_tokens_required": self._dpop.is_required,
             "actor_profile_required": self.actor_required,
         }
         return {name: value for name, value in document.items() if value not in ("", [])}
@@ -119,15 +164,20 @@ class ResourceServer:
         return 200, headers, json.dumps(self.metadata_document()).encode()
 
     def challenge(self, refusal: TokenRefused) -> str:
-        """The WWW-Authenticate value for a refusal (RFC 6750 §3, RFC 9728 §5.1)."""
+        """The WWW-Authenticate value for a refusal (RFC 6750 §3, 9449 §7.1, 9470 §3, 9728 §5.1)."""
+        is_bound = refusal.is_bound or self._dpop.is_required
         scopes = refusal.scopes or (self.scopes_supported if refusal.status == 401 else ())
         members = [
             ("error", refusal.error),
             ("error_description", refusal.description if refusal.error else ""),
             ("resource_metadata", self.metadata_url),
             ("scope", " ".join(scopes)),
+            ("acr_values", " ".join(refusal.acr_values)),
+            ("max_age", "" if refusal.max_age is None else str(refusal.max_age)),
+            ("algs", " ".join(ALGORITHMS) if is_bound else ""),
         ]
-        return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in members if value)
+        told = ", ".join(f'{name}="{value}"' for name, value in members if value)
+        return f"{'DPoP' if is_bound else 'Bearer'} {told}"
 
     def refusal_reply(self, refusal: TokenRefused) -> tuple[int, Headers, bytes]:
         """A refusal as status, headers and JSON body."""
@@ -136,6 +186,8 @@ class ResourceServer:
             headers.append(("Retry-After", str(REFRESH_PAUSE_SECONDS)))
         else:
             headers.append(("WWW-Authenticate", self.challenge(refusal)))
+        if refusal.error == "use_dpop_nonce":
+            headers.append(("DPoP-Nonce", self._proofs.nonce()))
         body = {"error": refusal.error or "unauthorized", "error_description": refusal.description}
         return refusal.status, headers, json.dumps(body).encode()
 
@@ -147,8 +199,26 @@ class ResourceServer:
         except IssuerUnavailable as error:
             raise issuer_unavailable("introspection_unavailable") from error
 
+    def _verify_bound(self, text: str, facts: RequestFacts) -> VerifiedToken:
+        try:
+            token = self._verifier.verify(text)
+            if not token.jkt:
+                raise bound_token_wanted()
+            self._proofs.check(text, token.jkt, facts)
+            return self._ask_issuer(token, text)
+        except TokenRefused as refusal:
+            refusal.is_bound = True
+            raise
+
+    def _ask_issuer(self, token: VerifiedToken, text: str) -> VerifiedToken:
+        if self._introspection is not None:
+            compare_with_introspection(token, self._introspect(text, self._introspection))
+        return token
+
     @staticmethod
-    def _read_bearer(authorization: Sequence[str], query_string: str, scopes: Sequence[str]) -> str:
+    def _read_credentials(
+        authorization: Sequence[str], query_string: str, scopes: Sequence[str]
+    ) -> tuple[str, str]:
         # Without this: tokens would end up in access logs, browser histories and Referer headers.
         if any(name == "access_token" for name, _ in parse_qsl(query_string, keep_blank_values=True)):
             raise malformed("token_in_query", "Send the token in the Authorization header, never in the URL.")
@@ -156,9 +226,9 @@ class ResourceServer:
         if len(authorization) > 1:
             raise malformed("several_credentials", "Send one Authorization header.")
         value = authorization[0].strip() if authorization else ""
-        if not value or value.split(" ", 1)[0].lower() != "bearer":
+        if not value or value.split(" ", 1)[0].lower() not in {"bearer", "dpop"}:
             raise no_credentials(scopes)
-        match = _BEARER.fullmatch(value)
+        match = _CREDENTIALS.fullmatch(value)
         if match is None:
             raise malformed("malformed_header", "The Authorization header is not well formed.")
-        return match.group(1)
+        return match.group(1).lower(), match.group(2)

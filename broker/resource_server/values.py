@@ -23,11 +23,20 @@ class ClientCredentials:
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in that an operation needs: one of `acr_values`, at most `max_age` seconds ago."""
+
+    acr_values: tuple[str, ...] = ()
+    max_age: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedToken:
     """A token that passed every check. It does not carry the token's text, so nobody can pass it on.
 
     `subject` is the person (or the autonomous agent), `actor` who is calling now, `chain` every actor with
-    the current caller first. `expires_at` is in epoch seconds.
+    the current caller first. `expires_at` is in epoch seconds; `jkt` is the thumbprint of the key that the
+    token is bound to, "" for a bearer token.
     """
 
     subject: str
@@ -39,3 +48,4 @@ class VerifiedToken:
     jti: str
     expires_at: int
     claims: Mapping[str, Any] = field(repr=False)
+    jkt: str = ""

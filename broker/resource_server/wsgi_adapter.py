@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
 from typing import Any
 
+from broker.resource_server.dpop import RequestFacts
 from broker.resource_server.refusals import TokenRefused
 from broker.resource_server.request_token import serving
 from broker.resource_server.server import Headers, ResourceServer
@@ -44,12 +45,22 @@ class ProtectedWsgi:
         presented = environ.pop("HTTP_AUTHORIZATION", None)
         try:
             credentials = [] if presented is None else [presented]
-            token = self._server.authenticate(credentials, environ.get("QUERY_STRING", ""), self._scopes)
+            query = environ.get("QUERY_STRING", "")
+            token = self._server.authenticate(credentials, query, self._scopes, facts=_facts(environ))
             environ[ENVIRON_KEY] = token
             with serving(token):
                 return self._app(environ, start_response)
         except TokenRefused as refusal:
             return _send(start_response, self._server.refusal_reply(refusal))
+
+
+def _facts(environ: Environ) -> RequestFacts:
+    """What a DPoP proof must fit; the header is removed, as Authorization is."""
+    proof = environ.pop("HTTP_DPOP", None)
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    # WSGI hands over bytes as latin-1; addresses spell text in UTF-8.
+    readable = path.encode("latin-1").decode("utf-8", "replace")
+    return RequestFacts(environ["REQUEST_METHOD"], readable, () if proof is None else (proof,))
 
 
 def _send(start_response: StartResponse, reply: tuple[int, Headers, bytes]) -> Iterable[bytes]:

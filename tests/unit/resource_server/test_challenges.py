@@ -49,6 +49,8 @@ def test_mcp08_the_metadata_names_the_resource_and_its_issuer(server: ResourceSe
         "bearer_methods_supported": ["header"],
         "resource_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256"],
         "resource_name": "Tickets",
+        "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256"],
+        "dpop_bound_access_tokens_required": False,
         "actor_profile_required": False,
     }
 

@@ -13,13 +13,14 @@ from flask import Flask
 from werkzeug.test import Client as WsgiClient
 
 import broker.resource_server
+from broker.resource_server import ResourceServer
 from tests.builders.token_issuer import TokenIssuer, served_issuer
 
 README = Path(broker.resource_server.__file__).with_name("README.md")
 SNIPPETS = dict(re.findall(r"```python ([\w-]+)\n(.*?)```", README.read_text(), re.DOTALL))
 RESOURCE = "http://127.0.0.1:9912/mcp"
 # The view itself is the application's, the kit did not add it.
-APPLICATION_LINES = ("@app.get(", "def ")
+APPLICATION_LINES = ("@app.get(", "@app.post(", "def ")
 
 
 @pytest.fixture
@@ -34,11 +35,10 @@ def run(name: str, issuer: TokenIssuer, **given: Any) -> dict[str, Any]:
     return namespace
 
 
-def bearer(issuer: TokenIssuer) -> dict[str, str]:
+def bearer(issuer: TokenIssuer, **more: Any) -> dict[str, str]:
     now = int(time.time())
-    claims = issuer.claims(
-        iat=now, nbf=now, exp=now + 60, aud=RESOURCE, act={"iss": issuer.issuer, "sub": "agt_writer"}
-    )
+    act = {"iss": issuer.issuer, "sub": "agt_writer"}
+    claims = issuer.claims(iat=now, nbf=now, exp=now + 60, aud=RESOURCE, act=act, **more)
     return {"Authorization": f"Bearer {issuer.sign(claims)}"}
 
 
@@ -51,13 +51,26 @@ def test_a_snippet_costs_five_lines_at_most(name: str) -> None:
 
 
 def test_every_adapter_has_a_snippet() -> None:
-    assert set(SNIPPETS) == {"flask", "wsgi", "asgi", "mcp", "mcp-sdk"}
+    assert set(SNIPPETS) == {"flask", "wsgi", "asgi", "mcp", "mcp-sdk", "dpop", "sign-in"}
 
 
 def test_flask_snippet(issuer: TokenIssuer) -> None:
     client = run("flask", issuer, app=Flask(__name__))["app"].test_client()
     assert client.get("/tickets", headers=bearer(issuer)).json == {"for": "usr_maya", "by": "agt_writer"}
     assert client.get("/tickets").status_code == 401
+
+
+def test_dpop_and_sign_in_snippets(issuer: TokenIssuer) -> None:
+    server = run("dpop", issuer)["server"]
+    assert server.metadata_document()["dpop_bound_access_tokens_required"] is True
+    names = run("flask", issuer, app=Flask(__name__))
+    names["server"] = ResourceServer(resource=RESOURCE, issuer=issuer.issuer, scopes_supported=[])
+    client = run("sign-in", issuer, **names)["app"].test_client()
+    refused = client.post("/payments", headers=bearer(issuer))
+    assert 'error="insufficient_user_authentication"' in refused.headers["WWW-Authenticate"]
+    assert 'acr_values="phr", max_age="300"' in refused.headers["WWW-Authenticate"]
+    strong = bearer(issuer, acr="phr", auth_time=int(time.time()) - 200)
+    assert client.post("/payments", headers=strong).json == {"paid": True}
 
 
 def test_wsgi_snippet(issuer: TokenIssuer) -> None:
