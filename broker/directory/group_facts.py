@@ -141,25 +141,32 @@ def store_groups(
     core: Connection, tenant_id: str, connection_id: str, user_id: str, told: ToldGroups
 ) -> None:
     """Store what one connection told of a user's groups; the last complete answer is kept beside it."""
-    values = told.columns()
-    first = {
-        "groups": list(told.groups),
-        "source": told.source,
-        "fetched_at": told.fetched_at,
-        "complete_groups": [],
-        "complete_at": None,
-        **values,
-    }
-    insert = dialect_insert(core)
-    statement = insert(GroupSnapshot).values(
-        tenant_id=tenant_id, user_id=user_id, connection_id=connection_id, **first
-    )
-    core.execute(
-        statement.on_conflict_do_update(
-            index_elements=["tenant_id", "user_id", "connection_id"],
-            set_={name: statement.excluded[name] for name in values},
+    store_many(core, tenant_id, connection_id, {user_id: told})
+
+
+def store_many(core: Connection, tenant_id: str, connection_id: str, told: Mapping[str, ToldGroups]) -> None:
+    """Store what one connection told of many users' groups, with one statement for each kind of answer."""
+    kinds: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for user_id, one in told.items():
+        values = one.columns()
+        first = {
+            "groups": list(one.groups),
+            "source": one.source,
+            "fetched_at": one.fetched_at,
+            "complete_groups": [],
+            "complete_at": None,
+        }
+        owner = {"tenant_id": tenant_id, "user_id": user_id, "connection_id": connection_id}
+        kinds.setdefault(tuple(values), []).append({**owner, **first, **values})
+    for names, rows in kinds.items():
+        statement = dialect_insert(core)(GroupSnapshot)
+        core.execute(
+            statement.on_conflict_do_update(
+                index_elements=["tenant_id", "user_id", "connection_id"],
+                set_={name: statement.excluded[name] for name in names},
+            ),
+            rows,
         )
-    )
 
 
 def replace_groups(

@@ -2,14 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, Table, bindparam, select, tuple_
 from sqlalchemy.orm import Session
 
 from broker.directory.models import GroupSnapshot, IdentityLink, User
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+from broker.kernel.prepared import Prepared
 
 MAX_PAGE = 200
+_LINKS = cast(Table, IdentityLink.__table__)
+_FIND_USERS = Prepared(
+    select(_LINKS.c.user_id)
+    .distinct()
+    .where(
+        _LINKS.c.tenant_id == bindparam("tenant"),
+        _LINKS.c.connection_id == bindparam("of_connection"),
+        _LINKS.c.subject == bindparam("of_subject"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +153,5 @@ def _view(row: User) -> PersonView:
 
 def find_users(core: Connection, tenant_id: str, connection_id: str, subject: str) -> list[str]:
     """Return the ids of all who signed in through the connection with that subject, of whatever issuer."""
-    found = core.execute(
-        select(IdentityLink.user_id)
-        .distinct()
-        .where(
-            IdentityLink.tenant_id == tenant_id,
-            IdentityLink.connection_id == connection_id,
-            IdentityLink.subject == subject,
-        )
-    )
-    return list(found.scalars())
+    wanted = {"tenant": tenant_id, "of_connection": connection_id, "of_subject": subject}
+    return [row.user_id for row in _FIND_USERS.rows(core, wanted)]

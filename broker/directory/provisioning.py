@@ -3,19 +3,31 @@
 The rooms that receive what providers push write here; a sign-in reads it. An e-mail address binds nobody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 
-from broker.directory.group_facts import MAX_FACTS, ToldGroups, store_groups
+from broker.directory.group_facts import MAX_FACTS, ToldGroups, store_groups, store_many
 from broker.directory.models import IdentityLink, ProvisionedPerson, User
 from broker.directory.people import find_users
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+from broker.kernel.prepared import Prepared
 
 SOURCE = "scim"
 _SLICE = 500
+_PEOPLE = cast(Table, ProvisionedPerson.__table__)
+_TELL = Prepared(
+    update(_PEOPLE)
+    .where(_PEOPLE.c.tenant_id == bindparam("tenant"), _PEOPLE.c.id == bindparam("of_person"))
+    .values(groups=bindparam("to_groups"), fetched_at=bindparam("now"))
+)
+_BOUND = select(_PEOPLE.c.id, _PEOPLE.c.user_id).where(
+    _PEOPLE.c.tenant_id == bindparam("tenant"),
+    _PEOPLE.c.id.in_(bindparam("ids", expanding=True)),
+    _PEOPLE.c.user_id.is_not(None),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +143,30 @@ def tell_groups(
     tenant_id: str,
     connection_id: str,
     told: Mapping[str, Sequence[Mapping[str, str]]],
+    bound: Mapping[str, str],
     now: int,
 ) -> None:
-    """Store the complete groups of provisioned people by their id; who is bound has them at the next mint."""
-    ids = list(told)
+    """Store the complete groups of provisioned people by their id; who is bound has them at the next mint.
+
+    ``bound`` are the users of those among them who are, from `find_bound`.
+    """
+    rows = [
+        {"tenant": tenant_id, "of_person": one, "to_groups": list(groups), "now": now}
+        for one, groups in told.items()
+    ]
+    if rows:
+        _TELL.run_many(core, rows)
+    users = {user_id: _told(told[person_id], now) for person_id, user_id in bound.items()}
+    store_many(core, tenant_id, connection_id, users)
+
+
+def find_bound(core: Connection, tenant_id: str, person_ids: Collection[str]) -> dict[str, str]:
+    """Return the users of those among these provisioned people who are bound, by the person's id."""
+    ids, found = list(person_ids), {}
     for first in range(0, len(ids), _SLICE):
-        part = ids[first : first + _SLICE]
-        core.execute(
-            update(ProvisionedPerson.__table__)  # type: ignore[arg-type]
-            .where(ProvisionedPerson.tenant_id == tenant_id, ProvisionedPerson.id == bindparam("of_person"))
-            .values(groups=bindparam("to_groups"), fetched_at=now),
-            [{"of_person": one, "to_groups": list(told[one])} for one in part],
-        )
-        bound = core.execute(
-            select(ProvisionedPerson.id, ProvisionedPerson.user_id).where(
-                ProvisionedPerson.tenant_id == tenant_id,
-                ProvisionedPerson.id.in_(part),
-                ProvisionedPerson.user_id.is_not(None),
-            )
-        ).all()
-        for person_id, user_id in bound:
-            store_groups(core, tenant_id, connection_id, str(user_id), _told(told[person_id], now))
+        wanted = {"tenant": tenant_id, "ids": ids[first : first + _SLICE]}
+        found.update({row.id: str(row.user_id) for row in core.execute(_BOUND, wanted)})
+    return found
 
 
 def release_groups(core: Connection, tenant_id: str, connection_id: str) -> int:

@@ -44,6 +44,11 @@ class Prepared:
             raise _wrapped(connection, plan.sql, fault) from fault
         return [plan.read(row) for row in found]
 
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """Run the statement once and return how many rows it made or changed."""
+        plan = self._plan(connection.dialect)
+        return connection.exec_driver_sql(plan.sql, plan.bind(values)).rowcount
+
     def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run the statement once for each of ``rows``, at least one, in one call of the driver."""
         plan = self._plan(connection.dialect)

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import cast
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from broker.audit.events import AuditEvent
@@ -12,6 +13,7 @@ from broker.directory.provisioning import release_groups
 from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import new_id, new_secret, sha256_hex
+from broker.kernel.prepared import Prepared
 from broker.kernel.runtime import Runtime
 from broker.kernel.upsert import dialect_insert
 from broker.scim.models import ScimLink, ScimToken
@@ -28,6 +30,21 @@ PREFIX = "brk_scim_"
 MAX_LIVE_TOKENS = 10
 MAX_DAYS = 730
 _USED_SECONDS = 60
+_TOKENS = cast(Table, ScimToken.__table__)
+_LINKS = cast(Table, ScimLink.__table__)
+_FIND_TOKEN = Prepared(
+    select(_TOKENS).where(
+        _TOKENS.c.tenant_id == bindparam("tenant"),
+        _TOKENS.c.secret_hash == bindparam("of_hash"),
+        _TOKENS.c.revoked_at.is_(None),
+        _TOKENS.c.expires_at > bindparam("now"),
+    )
+)
+_MATCHING = Prepared(
+    select(_LINKS.c.matching).where(
+        _LINKS.c.tenant_id == bindparam("tenant"), _LINKS.c.connection_id == bindparam("of_connection")
+    )
+)
 
 
 def base_url(tenant: TenantSnapshot) -> str:
@@ -204,15 +221,8 @@ def find_token(connection: Connection, tenant_id: str, secret: str, now: int) ->
     """
     if not secret.startswith(PREFIX) or len(secret) > 100:
         return None
-    row = connection.execute(
-        select(ScimToken.__table__).where(
-            ScimToken.tenant_id == tenant_id,
-            ScimToken.secret_hash == sha256_hex(secret),
-            ScimToken.revoked_at.is_(None),
-            ScimToken.expires_at > now,
-        )
-    ).first()
-    return None if row is None else _view(row)
+    wanted = {"tenant": tenant_id, "of_hash": sha256_hex(secret), "now": now}
+    return next((_view(row) for row in _FIND_TOKEN.rows(connection, wanted)), None)
 
 
 def note_use(connection: Connection, tenant_id: str, token: TokenView, now: int) -> None:
@@ -233,12 +243,8 @@ def note_use(connection: Connection, tenant_id: str, token: TokenView, now: int)
 
 def matching_of(connection: Connection, tenant_id: str, connection_id: str) -> str:
     """Return what this connection's ``externalId`` stands for; "manual" where nobody said."""
-    found = connection.execute(
-        select(ScimLink.matching).where(
-            ScimLink.tenant_id == tenant_id, ScimLink.connection_id == connection_id
-        )
-    ).scalar()
-    return found or "manual"
+    wanted = {"tenant": tenant_id, "of_connection": connection_id}
+    return next((row.matching for row in _MATCHING.rows(connection, wanted)), "manual")
 
 
 def _put_link(connection: Connection, tenant_id: str, connection_id: str, matching: str, now: int) -> None:

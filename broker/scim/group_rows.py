@@ -1,63 +1,72 @@
 """Groups of one connection as rows; whoever comes or goes has other roles at the next mint."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from broker.audit.events import AuditEvent
 from broker.kernel.ids import new_id
+from broker.kernel.prepared import Prepared
 from broker.scim.desk import ScimDesk
 from broker.scim.members import MemberChange, apply_changes, members_of, tell_groups_of
 from broker.scim.models import ScimGroup, ScimMember
-from broker.scim.rows import group_columns, group_of
+from broker.scim.rows import group_columns, group_of, is_plain_id
+
+_TABLE = cast(Table, ScimGroup.__table__)
+_INSERT = Prepared(insert(_TABLE))
+_FIND = Prepared(
+    select(_TABLE)
+    .where(
+        _TABLE.c.tenant_id == bindparam("tenant"),
+        _TABLE.c.connection_id == bindparam("of_connection"),
+        _TABLE.c.id == bindparam("of_id"),
+    )
+    .with_for_update()
+)
 
 
 class GroupRows:
-    """Groups of the desk's connection in one open session."""
+    """Groups of the desk's connection in one open transaction; a row is a copy that no session watches."""
 
     table = ScimGroup
 
-    def __init__(self, session: Session, desk: ScimDesk, model: Any) -> None:
-        self.session = session
+    def __init__(self, core: Connection, desk: ScimDesk, model: Any) -> None:
+        self.core = core
         self.desk = desk
         self.model = model
 
     def find(self, group_id: str) -> ScimGroup | None:
-        """Return the row, locked in a writing session, or None; other connections' groups are None."""
-        is_plain = len(group_id) <= 40 and group_id.isascii() and group_id.isprintable()
-        return self.session.scalar(
-            select(ScimGroup)
-            .where(
-                ScimGroup.tenant_id == self.desk.tenant.id,
-                ScimGroup.connection_id == self.desk.connection.id,
-                ScimGroup.id == (group_id if is_plain else ""),
-            )
-            .with_for_update()
-        )
+        """Return the row, locked until the transaction ends, or None; other connections' groups are None."""
+        if not is_plain_id(group_id):
+            return None
+        wanted = {
+            "tenant": self.desk.tenant.id,
+            "of_connection": self.desk.connection.id,
+            "of_id": group_id,
+        }
+        return next((ScimGroup(**row._asdict()) for row in _FIND.rows(self.core, wanted)), None)
 
     def resources(self, rows: Sequence[ScimGroup], *, with_links: bool) -> list[Any]:
         """Return the groups of these rows, with their members on request."""
         members: dict[str, list[str]] = {}
         if with_links and rows:
-            members = members_of(self.session.connection(), self.desk.tenant.id, [row.id for row in rows])
+            members = members_of(self.core, self.desk.tenant.id, [row.id for row in rows])
         return [group_of(self.model, row, members.get(row.id, ())) for row in rows]
 
     def create(self, group: Any) -> ScimGroup:
         """Store a new group with its members."""
-        row = ScimGroup(
-            id=new_id("scg"),
-            tenant_id=self.desk.tenant.id,
-            connection_id=self.desk.connection.id,
-            version=1,
-            created_at=self.desk.now,
-            changed_at=self.desk.now,
+        columns = {
+            "id": new_id("scg"),
+            "tenant_id": self.desk.tenant.id,
+            "connection_id": self.desk.connection.id,
+            "version": 1,
+            "created_at": self.desk.now,
+            "changed_at": self.desk.now,
             **group_columns(group),
-        )
-        self.session.add(row)
-        self.session.flush()
-        core = self.session.connection()
+        }
+        row, core = ScimGroup(**columns), self.core
+        _INSERT.run(core, columns)
         came, _ = apply_changes(core, self.desk, row.id, [_exactly(group)])
         tell_groups_of(core, self.desk, came)
         self.desk.write_down(
@@ -73,16 +82,15 @@ class GroupRows:
         """Store a group's attributes and apply changes of its members; repeated ones change nothing."""
         columns = group_columns(group)
         changed = sorted(name for name, value in columns.items() if getattr(row, name) != value)
-        for name in changed:
-            setattr(row, name, columns[name])
-        self.session.flush()
-        core = self.session.connection()
+        core = self.core
         came, went = apply_changes(core, self.desk, row.id, changes) if changes else (set(), set())
         if not changed and not came and not went:
             return
-        row.version += 1
-        row.changed_at = self.desk.now
-        self.session.flush()
+        values = {name: columns[name] for name in changed}
+        values |= {"version": row.version + 1, "changed_at": self.desk.now}
+        core.execute(update(_TABLE).where(*self._is(row)).values(**values))
+        for name, value in values.items():
+            setattr(row, name, value)
         concerned = came | went
         if changed:
             concerned |= set(members_of(core, self.desk.tenant.id, [row.id])[row.id])
@@ -100,19 +108,21 @@ class GroupRows:
 
     def delete(self, row: ScimGroup) -> None:
         """Delete a group; the roles that followed from it are gone at its members' next mint."""
-        core = self.session.connection()
+        core = self.core
         members = members_of(core, self.desk.tenant.id, [row.id])[row.id]
         core.execute(
             delete(ScimMember).where(
                 ScimMember.tenant_id == self.desk.tenant.id, ScimMember.group_id == row.id
             )
         )
-        self.session.delete(row)
-        self.session.flush()
+        core.execute(delete(_TABLE).where(*self._is(row)))
         tell_groups_of(core, self.desk, members)
         self.desk.write_down(
             core, AuditEvent.SCIM_GROUP_DELETED, target_id=row.id, data={"member_count": len(members)}
         )
+
+    def _is(self, row: ScimGroup) -> tuple[Any, ...]:
+        return _TABLE.c.tenant_id == self.desk.tenant.id, _TABLE.c.id == row.id
 
 
 def _exactly(group: Any) -> MemberChange:

@@ -5,21 +5,39 @@ After a change the groups of the people concerned are told to the directory, com
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from scim2_models import InvalidValueException, PatchOperation
 from scim2_models.path import CompareOperator, Comparison, FilterNode, LogicalExpr, LogicalOperator
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, insert, select
 
 from broker.audit.events import AuditEvent
-from broker.directory.models import ProvisionedPerson
-from broker.directory.provisioning import tell_groups
-from broker.kernel.upsert import dialect_insert
+from broker.directory.provisioning import find_bound, tell_groups
+from broker.kernel.prepared import Prepared
 from broker.scim.desk import ScimDesk
 from broker.scim.models import ScimGroup, ScimMember, ScimUser
 from broker.tokens.lost_roles import CAUSE, ending_lost_roles
 
 _SLICE = 500
+_MEMBERS = cast(Table, ScimMember.__table__)
+_GROUPS = cast(Table, ScimGroup.__table__)
+_PEOPLE = cast(Table, ScimUser.__table__)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_INSERT = Prepared(insert(_MEMBERS))
+_OF_GROUP = (_MEMBERS.c.tenant_id == bindparam("tenant"), _MEMBERS.c.group_id == bindparam("of_group"))
+_PRESENT = select(_MEMBERS.c.scim_user_id).where(*_OF_GROUP, _MEMBERS.c.scim_user_id.in_(_IDS))
+_REMOVE = delete(_MEMBERS).where(*_OF_GROUP, _MEMBERS.c.scim_user_id.in_(_IDS))
+_KNOWN = select(_PEOPLE.c.id).where(
+    _PEOPLE.c.tenant_id == bindparam("tenant"),
+    _PEOPLE.c.connection_id == bindparam("of_connection"),
+    _PEOPLE.c.id.in_(_IDS),
+)
+_PAIRS = select(_MEMBERS.c.group_id, _MEMBERS.c.scim_user_id).where(
+    _MEMBERS.c.tenant_id == bindparam("tenant"), _MEMBERS.c.scim_user_id.in_(_IDS)
+)
+_NAMES = select(_GROUPS.c.id, _GROUPS.c.display_name, _GROUPS.c.external_id, _GROUPS.c.display_key).where(
+    _GROUPS.c.tenant_id == bindparam("tenant"), _GROUPS.c.id.in_(_IDS)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +160,7 @@ def apply_changes(
     require_people(core, desk, came)
     _insert(core, desk.tenant.id, group_id, came)
     for part in _slices(went):
-        core.execute(
-            delete(ScimMember).where(
-                ScimMember.tenant_id == desk.tenant.id,
-                ScimMember.group_id == group_id,
-                ScimMember.scim_user_id.in_(part),
-            )
-        )
+        core.execute(_REMOVE, {"tenant": desk.tenant.id, "of_group": group_id, "ids": part})
     return came, went
 
 
@@ -159,15 +171,8 @@ def require_people(core: Connection, desk: ScimDesk, ids: Collection[str]) -> No
     """
     known: set[str] = set()
     for part in _slices(ids):
-        known.update(
-            core.execute(
-                select(ScimUser.id).where(
-                    ScimUser.tenant_id == desk.tenant.id,
-                    ScimUser.connection_id == desk.connection.id,
-                    ScimUser.id.in_(part),
-                )
-            ).scalars()
-        )
+        named = {"tenant": desk.tenant.id, "of_connection": desk.connection.id, "ids": part}
+        known.update(core.execute(_KNOWN, named).scalars())
     if known != set(ids):
         raise InvalidValueException(
             detail="members: each must be the id of a person that this connection pushed"
@@ -188,32 +193,38 @@ def members_of(core: Connection, tenant_id: str, group_ids: Collection[str]) -> 
 
 
 def groups_of(core: Connection, tenant_id: str, user_ids: Collection[str]) -> dict[str, list[Any]]:
-    """Return the rows (id, display_name, external_id) of the groups that each person is in."""
+    """Return the rows (id, display_name, external_id) of the groups that each person is in, by name."""
     found: dict[str, list[Any]] = {one: [] for one in user_ids}
     for part in _slices(user_ids):
-        rows = core.execute(
-            select(ScimMember.scim_user_id, ScimGroup.id, ScimGroup.display_name, ScimGroup.external_id)
-            .join(
-                ScimGroup,
-                (ScimGroup.id == ScimMember.group_id) & (ScimGroup.tenant_id == ScimMember.tenant_id),
-            )
-            .where(ScimMember.tenant_id == tenant_id, ScimMember.scim_user_id.in_(part))
-            .order_by(ScimGroup.display_key)
-        )
-        for row in rows:
-            found[row.scim_user_id].append(row)
+        pairs = core.execute(_PAIRS, {"tenant": tenant_id, "ids": part}).all()
+        # Each group is read once, however many of these people are in it.
+        people: dict[str, list[str]] = {}
+        for group_id, user_id in pairs:
+            people.setdefault(group_id, []).append(user_id)
+        for row in _groups(core, tenant_id, people):
+            for user_id in people[row.id]:
+                found[user_id].append(row)
     return found
+
+
+def _groups(core: Connection, tenant_id: str, ids: Collection[str]) -> list[Any]:
+    """Return the rows of these groups in the order of their names."""
+    rows: list[Any] = []
+    for part in _slices(ids):
+        rows += core.execute(_NAMES, {"tenant": tenant_id, "ids": part}).all()
+    return sorted(rows, key=lambda row: row.display_key)
 
 
 def tell_groups_of(core: Connection, desk: ScimDesk, user_ids: Collection[str]) -> None:
     """Tell the directory the groups that these people are in now: by name, and by id where there is one."""
     for part in _slices(user_ids):
-        told = {
-            user_id: [fact for row in rows for fact in _facts(row)]
-            for user_id, rows in groups_of(core, desk.tenant.id, part).items()
-        }
-        with ending_lost_roles(core, desk.rt, desk.tenant.id, _users_of(core, desk, part), desk.now) as watch:
-            tell_groups(core, desk.tenant.id, desk.connection.id, told, desk.now)
+        found = groups_of(core, desk.tenant.id, part)
+        named = {row.id: row for rows in found.values() for row in rows}
+        facts = {group_id: _facts(row) for group_id, row in named.items()}
+        told = {user_id: [fact for row in rows for fact in facts[row.id]] for user_id, rows in found.items()}
+        bound = find_bound(core, desk.tenant.id, part)
+        with ending_lost_roles(core, desk.rt, desk.tenant.id, bound.values(), desk.now) as watch:
+            tell_groups(core, desk.tenant.id, desk.connection.id, told, bound, desk.now)
         for loss in watch.losses:
             desk.write_down(
                 core,
@@ -223,17 +234,6 @@ def tell_groups_of(core: Connection, desk: ScimDesk, user_ids: Collection[str]) 
                 reason=CAUSE,
                 data={"roles": sorted(loss.roles), "token_count": loss.tokens},
             )
-
-
-def _users_of(core: Connection, desk: ScimDesk, person_ids: Collection[str]) -> list[str]:
-    found = core.execute(
-        select(ProvisionedPerson.user_id).where(
-            ProvisionedPerson.tenant_id == desk.tenant.id,
-            ProvisionedPerson.id.in_(list(person_ids)),
-            ProvisionedPerson.user_id.is_not(None),
-        )
-    )
-    return [str(user_id) for (user_id,) in found]
 
 
 def _facts(row: Any) -> list[dict[str, str]]:
@@ -246,26 +246,16 @@ def _facts(row: Any) -> list[dict[str, str]]:
 def _present(core: Connection, tenant_id: str, group_id: str, ids: Collection[str]) -> set[str]:
     found: set[str] = set()
     for part in _slices(ids):
-        found.update(
-            core.execute(
-                select(ScimMember.scim_user_id).where(
-                    ScimMember.tenant_id == tenant_id,
-                    ScimMember.group_id == group_id,
-                    ScimMember.scim_user_id.in_(part),
-                )
-            ).scalars()
-        )
+        named = {"tenant": tenant_id, "of_group": group_id, "ids": part}
+        found.update(core.execute(_PRESENT, named).scalars())
     return found
 
 
 def _insert(core: Connection, tenant_id: str, group_id: str, ids: Collection[str]) -> None:
-    if not ids:
-        return
-    insert = dialect_insert(core)
-    core.execute(
-        insert(ScimMember).on_conflict_do_nothing(),
-        [{"tenant_id": tenant_id, "group_id": group_id, "scim_user_id": one} for one in sorted(ids)],
-    )
+    # The group's row is locked and none of these is in it: no other push can have put them there.
+    of_group = {"tenant_id": tenant_id, "group_id": group_id}
+    if rows := [{**of_group, "scim_user_id": one} for one in sorted(ids)]:
+        _INSERT.run_many(core, rows)
 
 
 def _slices(ids: Collection[str]) -> Iterable[list[str]]:

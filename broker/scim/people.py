@@ -3,11 +3,14 @@
 Everything happens in the transaction of the push, so that an answer 2xx means that it is done (C05).
 """
 
-from sqlalchemy import Connection, Update, delete, select, update
+from typing import cast
+
+from sqlalchemy import Connection, Table, Update, bindparam, delete, insert, select, update
 
 from broker.audit.events import AuditEvent
 from broker.directory.models import ProvisionedPerson, User
 from broker.directory.provisioning import Provisioned, bind_known_user, find_provisioned
+from broker.kernel.prepared import Prepared
 from broker.scim.access import matching_of
 from broker.scim.desk import ScimDesk
 from broker.tenants.snapshot import ConnectionView
@@ -15,6 +18,17 @@ from broker.tokens.cascade import Ended
 from broker.tokens.switching_off import end_agents_of, end_user, switch_on
 
 CAUSE = "deprovisioned"
+
+_PEOPLE = cast(Table, ProvisionedPerson.__table__)
+_INSERT = Prepared(insert(_PEOPLE))
+_FORMER = Prepared(
+    select(_PEOPLE.c.id).where(
+        _PEOPLE.c.tenant_id == bindparam("tenant"),
+        _PEOPLE.c.connection_id == bindparam("of_connection"),
+        _PEOPLE.c.match_key == bindparam("key"),
+        _PEOPLE.c.state == "deleted",
+    )
+)
 
 
 def welcome(core: Connection, desk: ScimDesk, person_id: str, external_id: str | None, active: bool) -> None:
@@ -25,26 +39,27 @@ def welcome(core: Connection, desk: ScimDesk, person_id: str, external_id: str |
     """
     key = _match_key(core, desk, external_id)
     former = _take_former(core, desk, key)
-    core.execute(
-        ProvisionedPerson.__table__.insert().values(  # type: ignore[attr-defined]
-            id=person_id,
-            tenant_id=desk.tenant.id,
-            connection_id=desk.connection.id,
-            match_key=key,
-            user_id=former.user_id if former else None,
-            state="active",
-            switched_off=former.switched_off if former else False,
-            groups=None,
-            fetched_at=desk.now,
-        )
+    _INSERT.run(
+        core,
+        {
+            "id": person_id,
+            "tenant_id": desk.tenant.id,
+            "connection_id": desk.connection.id,
+            "match_key": key,
+            "user_id": former.user_id if former else None,
+            "state": "active",
+            "switched_off": former.switched_off if former else False,
+            "groups": None,
+            "fetched_at": desk.now,
+        },
     )
     desk.write_down(core, AuditEvent.SCIM_PERSON_CREATED, target_id=person_id)
     if former is None:
         _recognise(core, desk, person_id, key)
-    if active:
-        _let_in(core, desk, person_id)
-    else:
+    if not active:
         switch_person_off(core, desk, person_id, "created_inactive")
+    elif former is not None:
+        _let_in(core, desk, person_id)
 
 
 def rename_key(core: Connection, desk: ScimDesk, person_id: str, external_id: str | None) -> bool:
@@ -134,14 +149,8 @@ def _take_former(core: Connection, desk: ScimDesk, key: str | None) -> Provision
     """Remove and return what is left of a person who was deleted under this key."""
     if key is None:
         return None
-    former_id = core.execute(
-        select(ProvisionedPerson.id).where(
-            ProvisionedPerson.tenant_id == desk.tenant.id,
-            ProvisionedPerson.connection_id == desk.connection.id,
-            ProvisionedPerson.match_key == key,
-            ProvisionedPerson.state == "deleted",
-        )
-    ).scalar()
+    wanted = {"tenant": desk.tenant.id, "of_connection": desk.connection.id, "key": key}
+    former_id = next((row.id for row in _FORMER.rows(core, wanted)), None)
     if former_id is None:
         return None
     former = _get(core, desk, former_id)

@@ -4,15 +4,16 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from broker.kernel.ids import new_id
 from broker.kernel.plain import PlainRequest
+from broker.kernel.prepared import Prepared
 from broker.scim.desk import ScimDesk
 from broker.scim.models import ScimRequest
 
@@ -21,6 +22,7 @@ MAX_ROWS = 5_000
 """A tenant's newest requests; the oldest go first."""
 
 MAX_BODY_CHARS = 4_000
+_INSERT = Prepared(insert(cast(Table, ScimRequest.__table__)))
 _TRIM_EVERY = 64
 _MAX_ITEMS = 20
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -61,25 +63,24 @@ def log_request(
     error: Mapping[str, Any],
 ) -> None:
     """Write a request down; ``error`` is the SCIM error that answered it, or empty."""
-    connection.execute(
-        ScimRequest.__table__.insert().values(  # type: ignore[attr-defined]
-            id=new_id("scr"),
-            tenant_id=desk.tenant.id,
-            connection_id=desk.connection.id,
-            token_id=desk.token.id,
-            request_id=desk.ctx.request_id,
-            at=desk.now,
-            expires_at=desk.now + KEEP_SECONDS,
-            method=request.method[:8],
-            path=_printable(path)[:200],
-            query=redact_query(request.query_string)[:500],
-            status=status,
-            scim_type=str(error.get("scimType") or "")[:32],
-            detail=_unquoted(str(error.get("detail") or ""))[:300],
-            body=redact_body(request.body),
-            user_agent=_printable(request.headers.get("user-agent", ""))[:100],
-        )
-    )
+    row = {
+        "id": new_id("scr"),
+        "tenant_id": desk.tenant.id,
+        "connection_id": desk.connection.id,
+        "token_id": desk.token.id,
+        "request_id": desk.ctx.request_id,
+        "at": desk.now,
+        "expires_at": desk.now + KEEP_SECONDS,
+        "method": request.method[:8],
+        "path": _printable(path)[:200],
+        "query": redact_query(request.query_string)[:500],
+        "status": status,
+        "scim_type": str(error.get("scimType") or "")[:32],
+        "detail": _unquoted(str(error.get("detail") or ""))[:300],
+        "body": redact_body(request.body),
+        "user_agent": _printable(request.headers.get("user-agent", ""))[:100],
+    }
+    _INSERT.run(connection, row)
     # One in so many, so that the bound costs next to nothing and a flood cannot pass it by much.
     if secrets.randbelow(_TRIM_EVERY) == 0:
         trim_log(connection, desk.tenant.id)
@@ -211,4 +212,4 @@ def _unquoted(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    return "".join(char for char in text if char.isprintable())
+    return text if text.isprintable() else "".join(char for char in text if char.isprintable())

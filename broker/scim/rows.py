@@ -7,7 +7,7 @@ from typing import Any
 
 from scim2_models import InvalidValueException, Meta
 
-from broker.scim.models import ScimEmail, ScimGroup, ScimUser
+from broker.scim.models import ScimGroup, ScimUser
 
 MAX_RESOURCE_CHARS = 32_768
 MAX_EMAILS = 20
@@ -54,17 +54,17 @@ def group_columns(group: Any) -> dict[str, Any]:
     }
 
 
-def email_rows(user: Any) -> list[ScimEmail]:
-    """Return a person's addresses as rows without owner, for filters."""
+def email_columns(user: Any) -> list[dict[str, Any]]:
+    """Return the columns of a person's addresses without their owner, for filters."""
     emails = [one for one in user.emails or () if one.value]
     if len(emails) > MAX_EMAILS:
         raise InvalidValueException(detail=f"emails: at most {MAX_EMAILS}")
     return [
-        ScimEmail(
-            position=number,
-            value_key=key_of(clean("emails.value", one.value, 320)),
-            type_key=key_of(clean("emails.type", one.type, 32)) if one.type else "",
-        )
+        {
+            "position": number,
+            "value_key": key_of(clean("emails.value", one.value, 320)),
+            "type_key": key_of(clean("emails.type", one.type, 32)) if one.type else "",
+        }
         for number, one in enumerate(emails)
     ]
 
@@ -113,6 +113,11 @@ def clean(name: str, value: Any, limit: int) -> str:
     if not text.strip() or len(text) > limit or not is_storable(text):
         raise InvalidValueException(detail=f"{name}: 1 to {limit} characters, without control characters")
     return text
+
+
+def is_plain_id(text: str) -> bool:
+    """Whether the text could be the id of a row here; what could not is never asked of a database."""
+    return len(text) <= 40 and text.isascii() and text.isprintable()
 
 
 def is_storable(text: str) -> bool:

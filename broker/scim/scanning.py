@@ -32,13 +32,13 @@ def _page(
     rows: "UserRows | GroupRows", found: Select[Any], search_request: SearchRequest[Any], *, with_links: bool
 ) -> SearchPage:
     table: Any = rows.table
-    total = rows.session.scalar(select(func.count()).select_from(found.subquery())) or 0
+    total = rows.core.execute(select(func.count()).select_from(found.subquery())).scalar() or 0
     page = (
         found.order_by(table.created_at, table.id)
         .offset(search_request.start_index_0 or 0)
         .limit(search_request.count)
     )
-    return SearchPage(total, rows.resources(rows.session.scalars(page).all(), with_links=with_links))
+    return SearchPage(total, rows.resources(_read(rows, page), with_links=with_links))
 
 
 def scan_all(kinds: Sequence["UserRows | GroupRows"], search_request: SearchRequest[Any]) -> SearchPage:
@@ -57,7 +57,7 @@ def scan_all(kinds: Sequence["UserRows | GroupRows"], search_request: SearchRequ
 def _candidates(rows: "UserRows | GroupRows", search_request: SearchRequest[Any], room: int) -> list[Any]:
     table: Any = rows.table
     found = _found(rows, search_request)
-    candidates = rows.session.scalars(found.order_by(table.created_at, table.id).limit(room + 1)).all()
+    candidates = _read(rows, found.order_by(table.created_at, table.id).limit(room + 1))
     if len(candidates) > room:
         raise TooManyException(
             detail="Filter by userName, externalId, displayName, emails or id, without sortBy."
@@ -65,10 +65,14 @@ def _candidates(rows: "UserRows | GroupRows", search_request: SearchRequest[Any]
     return rows.resources(candidates, with_links=True)
 
 
+def _read(rows: "UserRows | GroupRows", found: Select[Any]) -> Sequence[Any]:
+    return rows.core.execute(found).all()
+
+
 def _found(rows: "UserRows | GroupRows", search_request: SearchRequest[Any]) -> Select[Any]:
     table: Any = rows.table
     pushed = push_down(search_request.filter, rows.desk.tenant.id, table)
-    found = select(table).where(
+    found = select(table.__table__).where(
         table.tenant_id == rows.desk.tenant.id, table.connection_id == rows.desk.connection.id
     )
     return found if pushed.condition is None else found.where(pushed.condition)

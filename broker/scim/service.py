@@ -1,6 +1,7 @@
 """The protocol's core with this house's rules: scopes, limits, what a PUT keeps, large groups."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from scim2_models import (
     InvalidFilterException,
     InvalidSyntaxException,
     PatchOp,
+    Reference,
     Resource,
     ResourceType,
     SearchRequest,
@@ -18,8 +20,10 @@ from scim2_models import (
 from scim2_server.conditions import Conditions
 from scim2_server.handler import ScimHandler
 from scim2_server.requests import ScimRequest
+from scim2_server.responses import ScimResponse
 from scim2_server.routing import Operation, Target
 from scim2_server.service import ScimService, scim_exception_of
+from scim2_server.storage import SearchPage
 
 from broker.scim.access import READ, WRITE
 from broker.scim.dialects import check_media_type, plain_patch
@@ -76,6 +80,42 @@ class BrokerScimService(ScimService):
             raise scim_exception_of(fault) from fault
         return read
 
+    def publish(self, base_url: str, resource: Resource[Any]) -> Resource[Any]:
+        """Return the resource with its addresses as the client sees them; what the storage made is its own.
+
+        The core would copy the whole of it and look for references everywhere; here are two, and known.
+        """
+        if resource.meta is not None:
+            location = self.resource_location(base_url, self.get_resource_type_of(resource), str(resource.id))
+            resource.meta.location = Reference(location)
+        for entry in getattr(resource, "groups", None) or getattr(resource, "members", None) or ():
+            if entry.ref is not None:
+                entry.ref = Reference(self.reference_location(base_url, entry.ref))
+        return resource
+
+    def search_response(
+        self,
+        base_url: str,
+        resource_types: list[ResourceType],
+        page: SearchPage,
+        search_request: SearchRequest[Any],
+    ) -> ScimResponse:
+        """Return a page as a list, each resource written once."""
+        written = [
+            self.publish(base_url, resource).model_dump(
+                scim_ctx=Context.RESOURCE_QUERY_RESPONSE, response_parameters=search_request
+            )
+            for resource in page.resources
+        ]
+        document = {
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
+            "totalResults": page.total,
+            "startIndex": search_request.start_index,
+            "itemsPerPage": len(written),
+            "Resources": written,
+        }
+        return ScimResponse(HTTPStatus.OK, document)
+
     def apply_replacement(
         self, current: Resource[Any], replacement: Resource[Any], conditions: Conditions
     ) -> Resource[Any] | None:
@@ -111,10 +151,8 @@ class BrokerScimHandler(ScimHandler):
         self.service.check_preconditions(group, "PATCH", conditions)
         if split.rest:
             patch_op.model_copy(update={"operations": list(split.rest)}).patch(group)
-        self.storage.update_group(resource_type, group, split.changes, expected_version=version)
-        if self.asks_for_body:
-            return self.storage.get(resource_type, resource_id)
-        return self.storage.get_without_members(resource_type, resource_id)
+        stored = self.storage.update_group(resource_type, group, split.changes, expected_version=version)
+        return self.storage.get(resource_type, resource_id) if self.asks_for_body else stored
 
 
 SERVICE = BrokerScimService(PROVIDER)

@@ -15,6 +15,7 @@ from scim2_models import (
 )
 from scim2_server.requests import ScimRequest as CoreRequest
 from scim2_server.responses import SCIM_MEDIA_TYPE, ScimResponse
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from broker.kernel.plain import NO_STORE, PlainReply, PlainRequest
@@ -45,8 +46,8 @@ def answer(rt: Runtime, slug: str, path: str, request: PlainRequest) -> PlainRep
             and response.status != HTTPStatus.NOT_IMPLEMENTED
         ):
             _note_fault(fault, request)
-    if desk is not None:
-        _write_log(desk, path, request, response)
+        if desk is not None:
+            _submit_line(desk, path, request, response)
     return _reply(response)
 
 
@@ -91,21 +92,30 @@ def _serve(desk: ScimDesk, path: str, request: PlainRequest) -> ScimResponse:
     reads = request.method == "GET" or path.endswith(".search")
     storage = SqlStorage(desk, writes=not reads)
     asks_for_body = bool({"attributes", "excludedAttributes"} & core.query.keys())
-    return BrokerScimHandler(SERVICE, storage, asks_for_body=asks_for_body).handle(core)
+    with storage.request():
+        response = BrokerScimHandler(SERVICE, storage, asks_for_body=asks_for_body).handle(core)
+        if storage.written is not None:
+            # The line of a change is part of it, so that a push costs one commit and not two.
+            _write_line(storage.written, desk, path, request, response)
+            return response
+    _submit_line(desk, path, request, response)
+    return response
 
 
-def _write_log(desk: ScimDesk, path: str, request: PlainRequest, response: ScimResponse) -> None:
+def _submit_line(desk: ScimDesk, path: str, request: PlainRequest, response: ScimResponse) -> None:
+    try:
+        desk.rt.committer.submit(lambda tx: _write_line(tx.connection, desk, path, request, response))
+    except Exception as fault:  # noqa: BLE001 (what was asked is answered; a log that fails must not undo it)
+        _note_fault(fault, request)
+
+
+def _write_line(
+    core: Connection, desk: ScimDesk, path: str, request: PlainRequest, response: ScimResponse
+) -> None:
     failed = response.status >= HTTPStatus.BAD_REQUEST
     error: dict[str, Any] = (response.body or {}) if failed else {}
-
-    def write(tx: Any) -> None:
-        note_use(tx.connection, desk.tenant.id, desk.token, desk.now)
-        log_request(tx.connection, desk, request, "/" + path, int(response.status), error)
-
-    try:
-        desk.rt.committer.submit(write)
-    except Exception as fault:  # noqa: BLE001 (what was pushed is done; a log that fails must not undo the answer)
-        _note_fault(fault, request)
+    note_use(core, desk.tenant.id, desk.token, desk.now)
+    log_request(core, desk, request, "/" + path, int(response.status), error)
 
 
 def _reply(response: ScimResponse) -> PlainReply:

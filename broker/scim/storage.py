@@ -1,7 +1,7 @@
 """Where the protocol's core reads and writes: rows of one connection of one tenant, in one transaction."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from scim2_models import (
@@ -14,8 +14,8 @@ from scim2_models import (
     UniquenessException,
 )
 from scim2_server.storage import ScimStorage, SearchPage
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from broker.scim.desk import ScimDesk
 from broker.scim.group_rows import GroupRows
@@ -34,12 +34,31 @@ class SqlStorage(ScimStorage):
     def __init__(self, desk: ScimDesk, *, writes: bool) -> None:
         self._desk = desk
         self._writes = writes
-        self._session: Session | None = None
+        self._core: Connection | None = None
+        self._request: ExitStack | None = None
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Enclose a request and its answer: what an operation in it writes is committed when it is over."""
+        with ExitStack() as self._request:
+            try:
+                yield
+            finally:
+                self._request = None
+
+    @property
+    def written(self) -> Connection | None:
+        """The connection of the transaction that this request writes in; None before, and where it reads."""
+        return self._core if self._writes else None
 
     @contextmanager
     def operation(self) -> Iterator[None]:
-        """Enclose a request in one transaction, which commits unless an exception passes."""
-        with self._transaction(self._writes):
+        """Enclose the protocol's work in one transaction, which commits unless an exception passes."""
+        if self._request is None:
+            with self._transaction(self._writes):
+                yield
+        else:
+            self._request.enter_context(self._transaction(self._writes))
             yield
 
     def get(
@@ -77,7 +96,8 @@ class SqlStorage(ScimStorage):
         """Store a new resource; raises ``UniquenessException`` for a name or key that is taken."""
         with self._rows(resource_type, writes=True) as rows, _taken_is_told():
             row = rows.create(resource)
-            return _only(rows.resources([row], with_links=True))
+            # Nobody is born in a group, and a group without members needs no look either.
+            return _only(rows.resources([row], with_links=bool(getattr(resource, "members", None))))
 
     def update(
         self, resource_type: ResourceType, resource: Resource[Any], *, expected_version: str | None = None
@@ -95,12 +115,13 @@ class SqlStorage(ScimStorage):
         changes: Sequence[MemberChange],
         *,
         expected_version: str | None,
-    ) -> None:
-        """Store a group's attributes and change its members row by row, without reading the others."""
+    ) -> Resource[Any]:
+        """Store a group's attributes and change its members row by row; returns it without its members."""
         with self._rows(resource_type, writes=True) as rows, _taken_is_told():
             row = self._get(rows, resource_type, str(group.id), expected_version)
             if isinstance(rows, GroupRows):
                 rows.change(row, group, changes)
+            return _only(rows.resources([row], with_links=False))
 
     def delete(
         self, resource_type: ResourceType, resource_id: str, *, expected_version: str | None = None
@@ -117,25 +138,27 @@ class SqlStorage(ScimStorage):
     @contextmanager
     def _inside(self, *, writes: bool = False) -> Iterator[None]:
         # Outside of a request, as the core's own contract tests call: a transaction of its own.
-        with nullcontext() if self._session is not None else self._transaction(writes):
+        with nullcontext() if self._core is not None else self._transaction(writes):
             yield
 
     def _open(self, resource_type: ResourceType) -> Rows:
-        if self._session is None:
+        if self._core is None:
             raise RuntimeError("rows are read and written in a transaction")
         kind = GroupRows if resource_type.name == "Group" else UserRows
-        return kind(self._session, self._desk, PROVIDER.model_for(resource_type))
+        return kind(self._core, self._desk, PROVIDER.model_for(resource_type))
 
     @contextmanager
     def _transaction(self, writes: bool) -> Iterator[None]:
         database = self._desk.rt.database
-        opened = database.write if writes else database.read
-        with opened(self._desk.tenant.id) as session:
-            self._session = session
+        with database.core_write() if writes else database.core_read() as core:
+            if not writes:
+                # Without this: a page and its total could be of two states of the directory.
+                core.begin()
+            self._core = core
             try:
                 yield
             finally:
-                self._session = None
+                self._core = None
 
     def _get(
         self, rows: Rows, resource_type: ResourceType, resource_id: str, version: str | None = None

@@ -1,48 +1,61 @@
 """People of one connection as rows: read, stored, changed, deleted, each with what follows from it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from scim2_models import MutabilityException
-from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from broker.audit.events import AuditEvent
 from broker.kernel.ids import new_id
+from broker.kernel.prepared import Prepared
 from broker.scim import people
 from broker.scim.desk import ScimDesk
 from broker.scim.members import groups_of, tell_groups_of
 from broker.scim.models import ScimEmail, ScimMember, ScimUser
-from broker.scim.rows import email_rows, user_columns, user_of
+from broker.scim.rows import email_columns, is_plain_id, user_columns, user_of
+
+_TABLE = cast(Table, ScimUser.__table__)
+_EMAILS = cast(Table, ScimEmail.__table__)
+_INSERT = Prepared(insert(_TABLE))
+_INSERT_EMAIL = Prepared(insert(_EMAILS))
+_FIND = Prepared(
+    select(_TABLE)
+    .where(
+        _TABLE.c.tenant_id == bindparam("tenant"),
+        _TABLE.c.connection_id == bindparam("of_connection"),
+        _TABLE.c.id == bindparam("of_id"),
+    )
+    .with_for_update()
+)
 
 
 class UserRows:
-    """People of the desk's connection in one open session."""
+    """People of the desk's connection in one open transaction; a row is a copy that no session watches."""
 
     table = ScimUser
 
-    def __init__(self, session: Session, desk: ScimDesk, model: Any) -> None:
-        self.session = session
+    def __init__(self, core: Connection, desk: ScimDesk, model: Any) -> None:
+        self.core = core
         self.desk = desk
         self.model = model
 
     def find(self, user_id: str) -> ScimUser | None:
-        """Return the row, locked in a writing session, or None; other connections' people are None."""
-        return self.session.scalar(
-            select(ScimUser)
-            .where(
-                ScimUser.tenant_id == self.desk.tenant.id,
-                ScimUser.connection_id == self.desk.connection.id,
-                ScimUser.id == _plain(user_id),
-            )
-            .with_for_update()
-        )
+        """Return the row, locked until the transaction ends, or None; other connections' people are None."""
+        if not is_plain_id(user_id):
+            return None
+        wanted = {
+            "tenant": self.desk.tenant.id,
+            "of_connection": self.desk.connection.id,
+            "of_id": user_id,
+        }
+        return next((ScimUser(**row._asdict()) for row in _FIND.rows(self.core, wanted)), None)
 
     def resources(self, rows: Sequence[ScimUser], *, with_links: bool) -> list[Any]:
         """Return the people of these rows, with their groups on request."""
         groups: dict[str, list[Any]] = {}
         if with_links and rows:
-            groups = groups_of(self.session.connection(), self.desk.tenant.id, [row.id for row in rows])
+            groups = groups_of(self.core, self.desk.tenant.id, [row.id for row in rows])
         return [
             user_of(
                 self.model,
@@ -54,23 +67,19 @@ class UserRows:
 
     def create(self, user: Any) -> ScimUser:
         """Store a new person and enter them into the directory."""
-        columns = user_columns(user)
-        row = ScimUser(
-            id=new_id("scu"),
-            tenant_id=self.desk.tenant.id,
-            connection_id=self.desk.connection.id,
-            version=1,
-            created_at=self.desk.now,
-            changed_at=self.desk.now,
-            **columns,
-        )
-        self.session.add(row)
-        self.session.flush()
-        self._store_emails(row.id, user)
-        people.welcome(
-            self.session.connection(), self.desk, row.id, columns["external_id"], columns["active"]
-        )
-        return row
+        columns = {
+            "id": new_id("scu"),
+            "tenant_id": self.desk.tenant.id,
+            "connection_id": self.desk.connection.id,
+            "version": 1,
+            "created_at": self.desk.now,
+            "changed_at": self.desk.now,
+            **user_columns(user),
+        }
+        _INSERT.run(self.core, columns)
+        self._insert_emails(columns["id"], user)
+        people.welcome(self.core, self.desk, columns["id"], columns["external_id"], columns["active"])
+        return ScimUser(**columns)
 
     def update(self, row: ScimUser, user: Any) -> None:
         """Store a person's new state; raises ``MutabilityException`` for another key of who is bound."""
@@ -79,14 +88,15 @@ class UserRows:
         if not changed:
             return
         was_active, former_key = row.active, row.external_id
-        core = self.session.connection()
-        for name in changed:
-            setattr(row, name, columns[name])
-        row.version += 1
-        row.changed_at = self.desk.now
-        self.session.flush()
+        core = self.core
+        values = {name: columns[name] for name in changed}
+        values |= {"version": row.version + 1, "changed_at": self.desk.now}
+        core.execute(update(_TABLE).where(*self._is(row)).values(**values))
+        for name, value in values.items():
+            setattr(row, name, value)
         if "resource" in changed:
-            self._store_emails(row.id, user)
+            self._delete_emails(row.id)
+            self._insert_emails(row.id, user)
         if row.external_id != former_key and not people.rename_key(core, self.desk, row.id, row.external_id):
             raise MutabilityException(
                 attribute="externalId", detail="externalId cannot change: this person is known by it"
@@ -102,31 +112,29 @@ class UserRows:
 
     def delete(self, row: ScimUser) -> None:
         """Delete a person's record; what acted for them ends, and their key lets nobody in."""
-        core = self.session.connection()
+        core = self.core
         people.forget_person(core, self.desk, row.id)
         owned = ScimMember.tenant_id == self.desk.tenant.id, ScimMember.scim_user_id == row.id
         if core.execute(delete(ScimMember).where(*owned)).rowcount:
             # Without this: who is pushed again under the same key would have the former groups at once.
             tell_groups_of(core, self.desk, [row.id])
-        self._store_emails(row.id, None)
-        self.session.delete(row)
-        self.session.flush()
+        self._delete_emails(row.id)
+        core.execute(delete(_TABLE).where(*self._is(row)))
 
-    def _store_emails(self, user_id: str, user: Any | None) -> None:
-        self.session.execute(
-            delete(ScimEmail).where(
-                ScimEmail.tenant_id == self.desk.tenant.id, ScimEmail.scim_user_id == user_id
+    def _is(self, row: ScimUser) -> tuple[Any, ...]:
+        return _TABLE.c.tenant_id == self.desk.tenant.id, _TABLE.c.id == row.id
+
+    def _insert_emails(self, user_id: str, user: Any) -> None:
+        owner = {"tenant_id": self.desk.tenant.id, "scim_user_id": user_id}
+        if rows := [{**owner, **one} for one in email_columns(user)]:
+            _INSERT_EMAIL.run_many(self.core, rows)
+
+    def _delete_emails(self, user_id: str) -> None:
+        self.core.execute(
+            delete(_EMAILS).where(
+                _EMAILS.c.tenant_id == self.desk.tenant.id, _EMAILS.c.scim_user_id == user_id
             )
         )
-        for email in email_rows(user) if user is not None else ():
-            email.tenant_id, email.scim_user_id = self.desk.tenant.id, user_id
-            self.session.add(email)
-        self.session.flush()
-
-
-def _plain(user_id: str) -> str:
-    """Return the id if it could be one of ours, else an empty string, which is nobody's."""
-    return user_id if len(user_id) <= 40 and user_id.isascii() and user_id.isprintable() else ""
 
 
 def _words(columns: Sequence[str]) -> list[str]:
