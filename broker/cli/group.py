@@ -21,6 +21,7 @@ COMMANDS = {
         "broker.cli.directory:directory",
         "Read an LDAP directory from end to end: who is gone, who is in which group.",
     ),
+    "doctor": ("broker.cli.doctor:doctor", "Look at an MCP server as a client would; say what is wrong."),
     "key": ("broker.cli.key:key", "Rotate a tenant's signing keys."),
     "scim": (
         "broker.cli.scim:scim",
