@@ -10,7 +10,7 @@ from broker.agents.redirect_uris import check_redirect_uri
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.tenants.spelling import did_you_mean
 
-AUTH_METHODS = frozenset({"private_key_jwt", "client_secret_basic", "none"})
+AUTH_METHODS = frozenset({"private_key_jwt", "client_secret_basic", "none", "trusted_assertion"})
 APPLICATION_TYPES = frozenset({"web", "native"})
 SIGNING_ALGORITHMS = frozenset({"ES256", "EdDSA", "PS256", "RS256"})
 """Algorithms that a client may sign its assertions with."""

@@ -10,11 +10,13 @@ from broker.kernel.runtime import Runtime
 from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE
 from broker.oauth.client_auth import ASSERTION_ALGORITHMS, METHODS
 from broker.oauth.dpop import ALGORITHMS as DPOP_ALGORITHMS
+from broker.oauth.foreign_jwts import JWT_BEARER
 from broker.oauth.grants import GRANTS
 from broker.oauth.targets import IDENTITY_SCOPES
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens.keys import signing_algorithms
 
+ID_JAG_PROFILE = "urn:ietf:params:oauth:grant-profile:id-jag"
 AGENT_DOCUMENT = "agent-broker-configuration"
 
 
@@ -35,7 +37,7 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
         "scopes_supported": sorted(IDENTITY_SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": list(GRANTS),
+        "grant_types_supported": _grant_types(rt, tenant),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "token_endpoint_auth_methods_supported": list(METHODS),
@@ -67,7 +69,19 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
 def _chaining(rt: Runtime, tenant: TenantSnapshot) -> dict[str, list[str]]:
     """Return which introductions between domains are given; never to or from whom (ID-JAG §7)."""
     trusts = load_trusts(rt, tenant.id)
-    return {"identity_chaining_requested_token_types_supported": [ID_JAG_TYPE]} if trusts.targets else {}
+    told: dict[str, list[str]] = {}
+    if trusts.targets:
+        told["identity_chaining_requested_token_types_supported"] = [ID_JAG_TYPE]
+    if trusts.issuers:
+        told["authorization_grant_profiles_supported"] = [ID_JAG_PROFILE]
+    return told
+
+
+def _grant_types(rt: Runtime, tenant: TenantSnapshot) -> list[str]:
+    """Return the grant types that can lead to a token here: an assertion needs somebody who may sign it."""
+    trusts = load_trusts(rt, tenant.id)
+    takes_assertions = bool(trusts.issuers or trusts.workloads)
+    return [name for name in GRANTS if name != JWT_BEARER or takes_assertions]
 
 
 def _onboarding(tenant: TenantSnapshot) -> dict[str, Any]:

@@ -6,13 +6,17 @@ from broker.agents.snapshot import AgentsSnapshot, AgentView, ClientView
 from broker.kernel.context import CallContext
 from broker.kernel.runtime import Runtime
 from broker.oauth.dpop import Proof
+from broker.oauth.foreign_jwts import Introduced, Workload
 from broker.oauth.params import Params
 from broker.tenants.snapshot import TenantSnapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authenticated request to the token, introspection or revocation endpoint."""
+    """One authenticated request to the token, introspection or revocation endpoint.
+
+    ``evidence`` is what somebody else signed and was verified before the transaction began.
+    """
 
     rt: Runtime
     tenant: TenantSnapshot
@@ -21,6 +25,7 @@ class Call:
     params: Params
     ctx: CallContext
     proof: Proof | None = None
+    evidence: Workload | Introduced | None = None
 
     @property
     def jkt(self) -> str:

@@ -19,12 +19,15 @@ from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.plain import PlainRequest
 from broker.kernel.runtime import Runtime
 from broker.oauth.client_resolution import ensure_client
+from broker.oauth.foreign_jwts import JWT_BEARER, Workload, is_id_jag, verify_workload
 from broker.oauth.key_sets import keys_at
 from broker.oauth.params import Params
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens.foreign_keys import AdmittedKey, admit_keys
 from broker.tokens.profiles import JwtProfile, verify_jwt
 
+TRUSTED_ASSERTION = "trusted_assertion"
+"""A client that has no credential of its own: a workload entry says whose word counts for it."""
 METHODS = ("private_key_jwt", "client_secret_basic", "none")
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_ALGORITHMS = SIGNING_ALGORITHMS
@@ -41,6 +44,7 @@ class Authenticated:
     client: ClientView
     spend: Callable[[Connection], None]
     agents: AgentsSnapshot
+    evidence: Workload | None = None
 
 
 def authenticate_client(
@@ -64,6 +68,8 @@ def authenticate_client(
         found = _by_secret(rt, agents, basic, params)
     elif method == "private_key_jwt":
         found = _by_assertion(rt, tenant, agents, params, request.ctx)
+    elif method == TRUSTED_ASSERTION:
+        found = _by_workload(rt, tenant, agents, params, params.require("assertion"), request.ctx)
     else:
         client_id = params.require("client_id")
         agents = _with_client(rt, tenant, agents, client_id, request.ctx)
@@ -82,6 +88,9 @@ def _methods_used(authorization: str, params: Params) -> list[str]:
     if params.has("client_secret"):
         # Secrets in the body are not offered: they end up in more logs than a header does.
         used.append("client_secret_post")
+    if not used and params.get("grant_type") == JWT_BEARER and params.has("assertion"):
+        # The platform vouches for its workload, which has no credential of its own (WIF-01).
+        return [TRUSTED_ASSERTION]
     return used or (["none"] if params.get("client_id") else [])
 
 
@@ -117,6 +126,38 @@ def _with_client(
     return load_agents(rt, tenant.id) if is_address else agents
 
 
+def _by_workload(
+    rt: Runtime, tenant: TenantSnapshot, agents: AgentsSnapshot, params: Params, token: str, ctx: CallContext
+) -> Authenticated:
+    """Return the client that a platform's token stands for; the token is used up with the request."""
+    # Without this: an ID-JAG, which a client only carries, would prove who the client is (IDJ-21).
+    if is_id_jag(token):
+        raise _refused("no_credentials")
+    workload = verify_workload(rt, tenant, token, now=ctx.now)
+    client = _registered(agents, workload.entry.config.client, TRUSTED_ASSERTION)
+    if params.get("client_id") not in {"", client.client_id}:
+        raise _refused("client_id_differs")
+    return Authenticated(client, workload.mark.spend, agents, workload)
+
+
+def _by_trusted_assertion(
+    rt: Runtime, tenant: TenantSnapshot, agents: AgentsSnapshot, params: Params, token: str, ctx: CallContext
+) -> Authenticated:
+    """Return the client that a platform's token stands for, as the client's own assertion would."""
+
+    def spend(connection: Connection) -> None:
+        try:
+            found.spend(connection)
+        except Refusal as refusal:
+            raise _refused("assertion_replayed") from refusal
+
+    try:
+        found = _by_workload(rt, tenant, agents, params, token, ctx)
+    except Refusal as refusal:
+        raise _refused(refusal.reason, refusal.detail) from refusal
+    return Authenticated(found.client, spend, agents)
+
+
 def _by_assertion(
     rt: Runtime, tenant: TenantSnapshot, agents: AgentsSnapshot, params: Params, ctx: CallContext
 ) -> Authenticated:
@@ -125,6 +166,9 @@ def _by_assertion(
     assertion = params.get("client_assertion")
     subject = _claimed_subject(assertion)
     agents = _with_client(rt, tenant, agents, subject, ctx)
+    if agents.client(subject) is None:
+        # Not a client's own: a platform or an enterprise's identity provider may vouch for it (RFC 7521).
+        return _by_trusted_assertion(rt, tenant, agents, params, assertion, ctx)
     client = _registered(agents, subject, "private_key_jwt")
     if params.get("client_id") not in {"", client.client_id}:
         raise _refused("client_id_differs")

@@ -20,7 +20,7 @@ from broker.oauth.calls import Call
 from broker.oauth.client_auth import Authenticated, authenticate_client
 from broker.oauth.dpop import TOKEN_TYPE, current_nonce, read_proof, require_binding
 from broker.oauth.fan_out import require_room
-from broker.oauth.grants import GRANTS
+from broker.oauth.grants import GRANTS, PREPARATIONS
 from broker.oauth.params import parse_form
 from broker.oauth.targets import asked_resource, ceiling_at, client_scopes, find_target
 from broker.policy.narrowing import narrow
@@ -39,7 +39,7 @@ def token_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -
     params = parse_form(request)
     caller = authenticate_client(rt, tenant, load_agents(rt, tenant.id), request, params)
     proof = read_proof(rt, tenant, request, "token")
-    call = Call(rt, tenant, caller.agents, caller.client, params, request.ctx, proof)
+    call = Call(rt, tenant, caller.agents, caller.client, params, request.ctx, proof, caller.evidence)
     grant_type = params.require("grant_type")
     if grant_type not in GRANTS:
         raise Refusal(
@@ -51,19 +51,32 @@ def token_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -
         )
     # Before anything is consumed: a client that forgot its proof keeps its code.
     require_binding(proof, tenant, call.client, call.agent, None)
-    document = rt.committer.submit(lambda tx: _run(tx, call, caller, grant_type))
+    call, refused = _prepared(call, grant_type)
+    document = rt.committer.submit(lambda tx: _run(tx, call, caller, grant_type, refused))
     headers = [("Pragma", "no-cache"), ("Cache-Control", "no-store")]
     if proof is not None and tenant.settings.dpop_nonces:
         headers.append(("DPoP-Nonce", current_nonce(rt, tenant, request.ctx.now)))
     return json_reply(200, document, headers)
 
 
-def _run(tx: Transaction, call: Call, caller: Authenticated, grant_type: str) -> dict[str, Any]:
+def _prepared(call: Call, grant_type: str) -> tuple[Call, Refusal | None]:
+    """Verify what may need another server's keys; a refusal is kept, to be recorded as every other is."""
+    try:
+        return (PREPARATIONS[grant_type](call) if grant_type in PREPARATIONS else call), None
+    except Refusal as refusal:
+        return call, refusal
+
+
+def _run(
+    tx: Transaction, call: Call, caller: Authenticated, grant_type: str, refused: Refusal | None
+) -> dict[str, Any]:
     try:
         # Outside of any savepoint: assertion and proof stay used, whatever becomes of the request.
         caller.spend(tx.connection)
         if call.proof is not None:
             call.proof.spend(tx.connection)
+        if refused is not None:
+            raise refused
         return _granted(tx, call, grant_type)
     except Refusal as refusal:
         _record_refusal(tx, call, refusal.reason, grant_type)

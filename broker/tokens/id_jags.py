@@ -56,7 +56,7 @@ def issue_id_jag(
         **_optional(draft, introduction),
     }
     token = sign_jwt(signing_key(rt, tenant.id), ID_JAG_TYP, claims)
-    tx.defer(insert_rows, token_row(tenant.id, draft, jti, path, now))
+    tx.defer(insert_rows, token_row(tenant, draft, jti, path, now))
     return IssuedToken(token, jti, draft.expires_at, claims, path)
 
 
@@ -67,6 +67,8 @@ def _optional(draft: TokenDraft, introduction: Introduction) -> Mapping[str, Any
         "auth_time": draft.auth_time,
         "acr": draft.acr,
         "amr": list(draft.amr),
+        # Who proved a key here must prove it there too (IDJ-08).
+        "cnf": {"jkt": draft.jkt} if draft.jkt else None,
         "act": actor_claim(introduction.actors) if introduction.actors else None,
     }
     return {name: value for name, value in found.items() if value}

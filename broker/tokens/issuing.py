@@ -10,7 +10,8 @@ from broker.kernel.group_commit import Transaction
 from broker.kernel.ids import new_id
 from broker.kernel.prepared import Prepared
 from broker.kernel.runtime import Runtime
-from broker.policy.values import Chain
+from broker.policy.values import Actor, Chain
+from broker.tenants.settings import MAX_DEPTH
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens import models
 from broker.tokens.keys import signing_key
@@ -90,7 +91,7 @@ def issue_access_token(
     path = f"{draft.parent_path or '/'}{jti}/"
     claims = _claims(tenant, draft, jti, path, now)
     token = sign_jwt(signing_key(rt, tenant.id), ACCESS_TOKEN_TYP, claims)
-    tx.defer(insert_rows, token_row(tenant.id, draft, jti, path, now))
+    tx.defer(insert_rows, token_row(tenant, draft, jti, path, now))
     return IssuedToken(token, jti, draft.expires_at, claims, path)
 
 
@@ -141,6 +142,25 @@ def actor_claim(chain: Chain) -> dict[str, Any]:
     return nested
 
 
+def read_chain(claim: Any) -> Chain:
+    """Return the actors of an ``act`` claim, outermost first; none for an absent one (RFC 8693 §4.1).
+
+    Raises ``ValueError`` for one that ``actor_claim`` could not write down again unchanged, or that is
+    longer than any chain may be. Without this: what an actor says of itself could get lost on the way.
+    """
+    chain: list[Actor] = []
+    while claim is not None:
+        if not isinstance(claim, dict) or not claim.keys() <= {"iss", "sub", "sub_profile", "act"}:
+            raise ValueError("not an actor")
+        names = [claim.get(name) for name in ("iss", "sub", "sub_profile")]
+        texts = [name for name in names if isinstance(name, str) and 0 < len(name) <= 500]
+        if len(texts) != len(names) or len(chain) == MAX_DEPTH:
+            raise ValueError("an actor has an issuer, a subject and a profile")
+        chain.append(Actor(*texts))
+        claim = claim.get("act")
+    return tuple(chain)
+
+
 def _delegation(tenant: TenantSnapshot, draft: TokenDraft, path: str) -> dict[str, Any]:
     claim: dict[str, Any] = {
         "v": 1,
@@ -168,14 +188,15 @@ def _provenance(draft: TokenDraft) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def token_row(tenant_id: str, draft: TokenDraft, jti: str, path: str, now: int) -> dict[str, Any]:
+def token_row(tenant: TenantSnapshot, draft: TokenDraft, jti: str, path: str, now: int) -> dict[str, Any]:
     """Return the row of something that is issued; whatever leaves here has one, with its parent."""
-    chain = [actor.id for actor in draft.chain]
+    # The gate looks at our own agents; who acted in another domain before stands in the token.
+    chain = [actor.id for actor in draft.chain if actor.issuer == tenant.issuer]
     if draft.user_id is None:
         # An agent that acts for itself is the subject; the gate must look at it as well.
         chain.append(draft.subject)
     return {
-        "tenant_id": tenant_id,
+        "tenant_id": tenant.id,
         "jti": jti,
         "parent_jti": draft.parent_jti,
         "path": path,

@@ -12,6 +12,7 @@ from authlib.oidc.discovery import OpenIDProviderMetadata
 from broker.discovery.documents import well_known
 from broker.kernel.plain import PlainReply, PlainRequest
 from broker.oauth.endpoints import ENDPOINTS
+from broker.oauth.foreign_jwts import JWT_BEARER
 from broker.oauth.grants import GRANTS
 from tests.builders.oauth import Scene, claims_of
 from tests.builders.world import TICKETS
@@ -62,7 +63,8 @@ def test_mcp_02_and_03_what_clients_insist_on(scene: Scene) -> None:
     assert told["code_challenge_methods_supported"] == ["S256"]
     assert told["response_types_supported"] == ["code"]
     assert told["authorization_response_iss_parameter_supported"] is True
-    assert set(told["grant_types_supported"]) == set(GRANTS)
+    # An assertion grant is offered where somebody is trusted to sign one (IDJ-26).
+    assert set(told["grant_types_supported"]) == set(GRANTS) - {JWT_BEARER}
     assert "offline_access" not in told["scopes_supported"]
 
 

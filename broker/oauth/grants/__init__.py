@@ -4,12 +4,20 @@ Each says what it contributes to the pipeline (a ``Basis``) and consumes what it
 Only the pipeline and discovery read it.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from broker.kernel.group_commit import Transaction
 from broker.oauth.basis import Basis
 from broker.oauth.calls import Call
-from broker.oauth.grants import authorization_code, client_credentials, refresh_token, token_exchange
+from broker.oauth.foreign_jwts import JWT_BEARER
+from broker.oauth.grants import (
+    authorization_code,
+    client_credentials,
+    jwt_bearer,
+    refresh_token,
+    token_exchange,
+)
 
 
 class GrantType(Protocol):
@@ -27,4 +35,7 @@ GRANTS: dict[str, GrantType] = {
     "refresh_token": refresh_token,
     "client_credentials": client_credentials,
     "urn:ietf:params:oauth:grant-type:token-exchange": token_exchange,
+    JWT_BEARER: jwt_bearer,
 }
+PREPARATIONS: dict[str, Callable[[Call], Call]] = {JWT_BEARER: jwt_bearer.prepare}
+"""What a grant type must do before the transaction, because it may wait for another server."""

@@ -24,6 +24,7 @@ from broker.oauth.params import parse_scope
 from broker.oauth.targets import asked_resource
 from broker.policy.values import Actor, Parent, Wish
 from broker.tokens.access import VerifiedAccessToken
+from broker.tokens.issuing import read_chain
 from broker.tokens.liveness import TokenRow, load_token_rows
 
 REFUSAL_UNDOES = False  # nothing is consumed
@@ -110,10 +111,9 @@ def _basis(call: Call, agent: AgentView, subject: _Subject, actor: Actor | None)
             resources=frozenset(row.grant_resources),
             expires_at=row.expires_at,
             depth=row.depth,
-            # An agent that began in its own name is the subject, not an actor.
-            chain=tuple(
-                Actor(call.tenant.issuer, one) for one in (row.chain if is_person else row.chain[:-1])
-            ),
+            # As it was signed: an agent that began in its own name is the subject, not an actor, and actors
+            # of other domains are in no row.
+            chain=read_chain(claims.get("act")),
             delegable=bool(presenter and presenter.delegable_to),
             delegable_to=presenter.delegable_to if presenter else frozenset(),
         ),
