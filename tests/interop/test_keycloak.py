@@ -20,7 +20,7 @@ from idp_connectors.registry import CONNECTORS
 from idp_connectors.remembered import REFRESH_PAUSE_SECONDS
 from tests.builders.connector_deps import make_deps
 from tests.interop.servers.keycloak import Keycloak
-from tests.interop.servers.keycloak_broker import ServedBroker, served_broker
+from tests.interop.servers.keycloak_broker import KeycloakBroker, served_broker
 
 pytestmark = pytest.mark.interop
 
@@ -157,7 +157,7 @@ def test_a_step_left_out_is_refused_and_explained(
 @pytest.fixture(params=["oidc", "saml", "saml-hardened"])
 def served(
     request: pytest.FixtureRequest, keycloak: Keycloak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[ServedBroker]:
+) -> Iterator[KeycloakBroker]:
     """A broker of each kind; the hardened one signs what it sends and takes encrypted assertions only."""
     # How an operator lets the broker trust a company's own authority.
     monkeypatch.setenv("SSL_CERT_FILE", str(keycloak.authority))
@@ -166,7 +166,7 @@ def served(
         yield broker
 
 
-def test_a_delegated_tokens_roles_follow_the_groups_of_now(served: ServedBroker):
+def test_a_delegated_tokens_roles_follow_the_groups_of_now(served: KeycloakBroker):
     first = served.delegate()
     assert (first["roles"], first["scope"]) == (["engineer"], "tickets:delete tickets:read")
     assert first["act"]["sub_profile"] == "ai_agent"
@@ -184,7 +184,7 @@ def test_a_delegated_tokens_roles_follow_the_groups_of_now(served: ServedBroker)
 
 @pytest.mark.parametrize("served", ["oidc"], indirect=True)
 @pytest.mark.parametrize("names_session", [False, True])
-def test_whom_the_provider_signs_out_is_signed_out_here(served: ServedBroker, names_session: bool):
+def test_whom_the_provider_signs_out_is_signed_out_here(served: KeycloakBroker, names_session: bool):
     """Keycloak names the person, or one session where the client is set to require that."""
     served.register(**{"backchannel.logout.session.required": str(names_session).lower()})
     with ExitStack() as stack:
@@ -198,7 +198,7 @@ def test_whom_the_provider_signs_out_is_signed_out_here(served: ServedBroker, na
         assert [served.is_signed_in(one) for one in (laptop, phone, bobs)] == [False, names_session, True]
 
 
-def test_who_signs_out_here_can_sign_out_at_the_provider_too(served: ServedBroker):
+def test_who_signs_out_here_can_sign_out_at_the_provider_too(served: KeycloakBroker):
     with served.keycloak.browser() as browser:
         served.sign_in(browser)
         assert (served.is_signed_in(browser), len(served.keycloak.session_ids("ada"))) == (True, 1)
@@ -207,7 +207,7 @@ def test_who_signs_out_here_can_sign_out_at_the_provider_too(served: ServedBroke
 
 
 @pytest.mark.parametrize("served", ["saml", "saml-hardened"], indirect=True)
-def test_single_logout_from_the_provider_ends_the_session_here(served: ServedBroker):
+def test_single_logout_from_the_provider_ends_the_session_here(served: KeycloakBroker):
     with served.keycloak.browser() as laptop, served.keycloak.browser() as phone:
         served.sign_in(laptop)
         served.sign_in(phone)
@@ -219,7 +219,7 @@ def test_single_logout_from_the_provider_ends_the_session_here(served: ServedBro
 
 
 @pytest.mark.parametrize("served", ["saml"], indirect=True)
-def test_a_key_that_only_unsigned_metadata_tells_of_is_shown_and_not_trusted(served: ServedBroker):
+def test_a_key_that_only_unsigned_metadata_tells_of_is_shown_and_not_trusted(served: KeycloakBroker):
     """Keycloak does not sign its metadata: an administrator decides, as long as the old key still signs."""
     served.keycloak.publish_key()
     assert refresh_metadata(served.rt, CONNECTORS) == {"failed": 1}

@@ -2,7 +2,8 @@
 // at every use, so that a test can change somebody's groups while the provider runs.
 //
 // usage: node op.mjs PORT STATE_FILE
-// STATE_FILE: {"jwks": {...}, "client": {...}, "redirect_uris": [...], "people": {"ada": {"password": ..., "claims": {...}}}}
+// STATE_FILE: {"jwks": {...}, "client": {...}, "redirect_uris": [...], "post_logout_redirect_uris": [...],
+//   "logout": {"uri": ..., "names_session": ...}, "people": {"ada": {"password": ..., "claims": {...}}}}
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -25,8 +26,20 @@ const provider = new Provider(issuer, {
     groups: ['groups'],
   },
   conformIdTokenClaims: false,
+  // Its own guard refuses loopback, where the broker of a test listens.
+  fetch: (url, { dispatcher, ...options }) => fetch(url, options),
   pkce: { required: () => true },
-  features: { devInteractions: { enabled: false } },
+  features: {
+    devInteractions: { enabled: false },
+    backchannelLogout: { enabled: true },
+    rpInitiatedLogout: {
+      // People who come to sign out mean it: the page asks once, and its only button says yes.
+      logoutSource: (ctx, form) => {
+        ctx.body = form.replace('</form>', '<input type="hidden" name="logout" value="yes"><button>Sign out</button></form>');
+      },
+      postLogoutSuccessSource: (ctx) => { ctx.body = '<!doctype html><title>Signed out</title><p>You are signed out.</p>'; },
+    },
+  },
   ttl: { AccessToken: 300, AuthorizationCode: 60, IdToken: 300, Interaction: 600, Session: 3600, Grant: 3600 },
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   async findAccount(ctx, id) {
@@ -44,6 +57,17 @@ const provider = new Provider(issuer, {
 
 // Callback addresses are registered while the provider runs, because each test's broker has its own port.
 provider.Client.prototype.redirectUriAllowed = (uri) => readState().redirect_uris.includes(uri);
+provider.Client.prototype.postLogoutRedirectUriAllowed = (uri) => readState().post_logout_redirect_uris.includes(uri);
+const findClient = provider.Client.find.bind(provider.Client);
+provider.Client.find = async (id) => {
+  const client = await findClient(id);
+  const { uri, names_session: namesSession } = readState().logout;
+  return client && Object.assign(client, {
+    backchannelLogoutUri: uri || undefined, backchannelLogoutSessionRequired: namesSession,
+  });
+};
+
+provider.on('backchannel.error', (ctx, error) => console.error('back-channel logout failed:', error));
 
 const page = (problem = '') => `<!doctype html><title>Sign in</title><p>${problem}</p>
 <form method="post"><input name="username"><input name="password" type="password"><button>Sign in</button></form>`;

@@ -2,27 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-import httpx2
-
-from broker.app import create_app
-from broker.demo.loopback import WsgiServer
 from broker.demo.person_browser import PersonBrowser
-from broker.kernel.clock import FixedClock
-from broker.kernel.runtime import Runtime
-from broker.kernel.settings import load_settings
-from broker.tenants.snapshot import TenantSnapshot
-from broker.tokens.keys import create_key
-from broker.web.current import shell_of
 from tests.builders.oauth import CHALLENGE, REDIRECT_URI, VERIFIER, claims_of
-from tests.builders.world import SECRET, TICKETS, World
-from tests.interop.servers.browser import walk
+from tests.builders.world import SECRET, TICKETS
 from tests.interop.servers.keycloak import Keycloak
+from tests.interop.servers.served_broker import OpenBroker, ServedBroker, open_broker
 
 SCOPES = ["tickets:read", "tickets:delete"]
 AES_256_GCM = "http://www.w3.org/2009/xmlenc11#aes256-gcm"
@@ -30,18 +20,20 @@ RSA_OAEP = "http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p"
 
 
 @dataclass
-class ServedBroker:
+class KeycloakBroker(ServedBroker):
     """The broker as people, the agent and Keycloak reach it."""
 
-    rt: Runtime
-    keycloak: Keycloak
-    tenant_url: str
-    kind: str
+    provider: Keycloak
     is_hardened: bool = False
+
+    @property
+    def keycloak(self) -> Keycloak:
+        """The provider."""
+        return self.provider
 
     def register(self, **attributes: str) -> None:
         """Make the broker's addresses known to Keycloak, with these attributes of the client."""
-        here = f"{self.tenant_url}/{self.kind}/corp"
+        here = self.here
         if self.kind == "saml":
             told = {"saml_single_logout_service_url_redirect": f"{here}/slo"}
             told |= self._keys(f"{here}/metadata") if self.is_hardened else {}
@@ -68,26 +60,6 @@ class ServedBroker:
             "saml.encryption.algorithm": AES_256_GCM,
             "saml.encryption.keyAlgorithm": RSA_OAEP,
         }
-
-    def sign_in(self, http: httpx2.Client, user: str = "ada", start: str = "") -> str:
-        """Let a person sign in, by the link `start` if they have one; return where the browser ends."""
-        link = start or f"{self.tenant_url}/sign-in/corp"
-        found = walk(http, link, self.keycloak.base_url, user, f"{user}-password", stop_at=REDIRECT_URI)
-        return str(found.url)
-
-    def is_signed_in(self, http: httpx2.Client) -> bool:
-        """Whether the broker knows the person at this browser."""
-        return http.get(f"{self.tenant_url}/me/agents", follow_redirects=False).status_code == 200
-
-    def sign_out(self, http: httpx2.Client) -> str:
-        """Let a person sign out here and follow the offer to sign out there; return the last page's text."""
-        browser = PersonBrowser()
-        browser._http = http
-        home = browser.open(f"{self.tenant_url}/me/agents")
-        offer = browser.press(home, home.form_to("/sign-out"))
-        found = walk(http, offer.link_to(self.keycloak.base_url), self.keycloak.base_url, "", "")
-        assert isinstance(found, httpx2.Response)
-        return found.text
 
     def delegate(self, user: str = "ada") -> dict[str, Any]:
         """Let a person in a new browser sign in and allow the agent; return what its token says."""
@@ -125,34 +97,22 @@ class ServedBroker:
 @contextmanager
 def served_broker(
     keycloak: Keycloak, data_dir: Path, kind: str, *, is_hardened: bool = False
-) -> Iterator[ServedBroker]:
+) -> Iterator[KeycloakBroker]:
     """Serve a broker until the block ends; a hardened one signs requests and wants encrypted assertions."""
-    with ExitStack() as stack:
-        server = WsgiServer("127.0.0.1")
-        stack.callback(server.stop)
-        app = create_app(load_settings(profile="development", public_url=server.url, data_dir=data_dir))
-        rt = shell_of(app).rt
-        stack.callback(rt.database.close)
-        world = World(rt, FixedClock(rt.clock.now()))
-        tenant = world.tenant()
-        config, secrets = keycloak.oidc() if kind == "oidc" else keycloak.saml()
-        if is_hardened:
-            config |= {"sign_requests": True, "encryption": "required"}
-        _declare(world, tenant, kind, config, secrets)
-        server.start(app)
-        served = ServedBroker(rt, keycloak, tenant.issuer, kind, is_hardened)
+    config, secrets = keycloak.oidc() if kind == "oidc" else keycloak.saml()
+    if is_hardened:
+        config |= {"sign_requests": True, "encryption": "required"}
+    with open_broker(data_dir, kind, config, secrets) as opened:
+        _declare(opened)
+        served = KeycloakBroker(opened.world.rt, keycloak, opened.tenant.issuer, kind, is_hardened)
         served.register()
         yield served
 
 
-def _declare(
-    world: World, tenant: TenantSnapshot, kind: str, config: dict[str, Any], secrets: dict[str, str]
-) -> None:
-    with world.rt.database.write(tenant.id) as session:
-        create_key(session, world.rt, tenant.id, now=world.now)
-    connection = world.connection(tenant, "corp", kind=kind, config=config, secrets=secrets)
+def _declare(opened: OpenBroker) -> None:
+    world, tenant = opened.world, opened.tenant
     world.role(tenant, "engineer", ["tickets:delete"])
-    world.mapping(tenant, connection, "/engineering", "engineer", kind="path")
+    world.mapping(tenant, opened.connection, "/engineering", "engineer", kind="path")
     world.resource(tenant, roles=["engineer"])
     agent = world.agent(tenant, scopes=SCOPES, roles=["engineer"])
     world.client(tenant, agent=agent, redirect_uris=[REDIRECT_URI], scopes=SCOPES)

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from joserfc.jwk import RSAKey
 
-from tests.interop.servers.browser import VisitedProvider
+from tests.interop.servers.browser import VisitedProvider, walk
 from tests.interop.servers.processes import free_port, running
 
 CLIENT_ID = "agent-sso-broker"
@@ -33,6 +34,8 @@ class NodeOpenIdProvider(VisitedProvider):
             "jwks": {"keys": [key.as_dict(private=True)]},
             "client": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
             "redirect_uris": [],
+            "post_logout_redirect_uris": [],
+            "logout": {"uri": "", "names_session": False},
             "people": {},
         }
         self.reset()
@@ -58,6 +61,18 @@ class NodeOpenIdProvider(VisitedProvider):
         self._state["redirect_uris"].append(callback_url)
         self._write()
 
+    def register_sign_out(self, told_url: str, return_url: str, *, names_session: bool) -> None:
+        """Let it tell sign-outs at `told_url`, by session or by person, and send people to `return_url`."""
+        self._state["logout"] = {"uri": told_url, "names_session": names_session}
+        self._state["post_logout_redirect_uris"] = [return_url]
+        self._write()
+
+    def sign_out(self, client: httpx2.Client) -> httpx2.Response:
+        """Let a person sign out at the provider, which tells the broker from server to server."""
+        found = walk(client, f"{self.issuer}/session/end", self.base_url, "", "")
+        assert isinstance(found, httpx2.Response)
+        return found
+
     def set_person(self, user: str, password: str, groups: Sequence[str]) -> None:
         """Add a person or change their groups; holds from their next sign-in."""
         claims = {
@@ -72,6 +87,7 @@ class NodeOpenIdProvider(VisitedProvider):
     def reset(self) -> None:
         """Go back to the people that a provider starts with."""
         self._state["people"].clear()
+        self._state |= {"post_logout_redirect_uris": [], "logout": {"uri": "", "names_session": False}}
         for user, person in PEOPLE.items():
             self.set_person(user, person["password"], person["groups"])
 

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from tests.builders.saml_idp import key_and_certificate
-from tests.interop.servers.browser import VisitedProvider
+from tests.interop.servers.browser import VisitedProvider, walk
 from tests.interop.servers.processes import free_port, running
 
 PACKAGE = Path("/usr/share/simplesamlphp")
@@ -27,8 +29,10 @@ class SimpleSamlPhp(VisitedProvider):
         self.base_url = f"http://localhost:{port}/"
         self.entity_id = f"{self.base_url}saml2/idp/metadata.php"
         self.sso_url = f"{self.base_url}saml2/idp/SSOService.php"
+        self.sign_out_url = f"{self.base_url}saml2/idp/initSLO.php"
+        self.slo_url = f"{self.base_url}saml2/idp/SingleLogoutService.php"
         self.certificate = key_and_certificate("simplesamlphp")[1].decode()
-        self._services: dict[str, str] = {}
+        self._services: dict[str, dict[str, Any]] = {}
         self._people: dict[str, dict[str, Any]] = {}
 
     @property
@@ -48,12 +52,21 @@ class SimpleSamlPhp(VisitedProvider):
         """The secrets of that connection: there are none."""
         return {}
 
-    def register(self, callback_url: str, entity_id: str) -> None:
-        """Make the broker's connection known to the provider."""
-        self._services[entity_id] = callback_url
+    def register(
+        self, callback_url: str, entity_id: str, *, sign_out_url: str = "", certificate: str = ""
+    ) -> None:
+        """Make the broker's connection known to the provider; `certificate` checks what it signs."""
+        service: dict[str, Any] = {"AssertionConsumerService": callback_url}
+        if sign_out_url:
+            binding = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
+            service |= {
+                "SingleLogoutService": [{"Binding": binding, "Location": sign_out_url}],
+                "certData": certificate,
+                "validate.logout": True,
+            }
+        self._services[entity_id] = service
         entries = "".join(
-            f"$metadata[{_php(entity)}] = ['AssertionConsumerService' => {_php(url)}];\n"
-            for entity, url in self._services.items()
+            f"$metadata[{_php(entity)}] = {_php(one)};\n" for entity, one in self._services.items()
         )
         self._write("metadata/saml20-sp-remote.php", entries)
 
@@ -71,6 +84,12 @@ class SimpleSamlPhp(VisitedProvider):
         }
         source = {0: "exampleauth:UserPass", **users}
         self._write("config/authsources.php", f"$config = {_php({'people': source})};\n")
+
+    def sign_out(self, client: httpx2.Client) -> httpx2.Response:
+        """Let a person sign out at the provider, which tells everybody whom they signed in to."""
+        found = walk(client, f"{self.sign_out_url}?RelayState={self.base_url}", self.base_url, "", "")
+        assert isinstance(found, httpx2.Response)
+        return found
 
     def reset(self) -> None:
         """Go back to the people that a provider starts with."""
@@ -106,6 +125,8 @@ class SimpleSamlPhp(VisitedProvider):
             "session.phpsession.savepath": f"{directory}sessions",
             "language.default": "en",
             "production": False,
+            # The page of an error would hold a form to report it, which our browser would send.
+            "errorreporting": False,
         }
         self._write("config/config.php", f"$config = {_php(settings)};\n")
         hosted = {
@@ -114,6 +135,7 @@ class SimpleSamlPhp(VisitedProvider):
             "certificate": "idp.crt",
             "auth": "people",
             "userid.attribute": "uid",
+            "sign.logout": True,
         }
         self._write(
             "metadata/saml20-idp-hosted.php", f"$metadata[{_php(self.entity_id)}] = {_php(hosted)};\n"
