@@ -14,10 +14,12 @@ from broker.admin.connection_form import (
     edit_fields,
     fill_edit,
     read_settings,
+    secret_names,
 )
 from broker.admin.connection_reading import Reading, reading_context
 from broker.admin.connection_wizard import Kit, domain_fault, kind_words, name_fault, read_domains
 from broker.admin.connections import get_connection
+from broker.admin.kept_secrets import keep, marked, restore
 from broker.audit.events import AuditEvent
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.sealing import SealBroken
@@ -49,6 +51,7 @@ def edit_context(
     sent = reading.form if reading else form
     values = read_settings(model, sent, list(model.model_fields)) if sent else connection.config
     needed, rest = edit_fields(model, values, readable_secrets(desk, connection.id), faults)
+    kept = keep(desk, form, secret_names(model, None), connection.id, wrong=faults) if form else []
     domains = read_domains(sent.get("domains")) if sent else tuple(sorted(connection.domains))
     picked = sent.getlist("domain") if sent else sorted(connection.domains)
     return {
@@ -64,10 +67,18 @@ def edit_context(
         "seen": sent.get("seen") if sent else stamp_of(connection),
         "domains": _domain_choices(desk, connection, picked),
         "new_domains": "\n".join(one for one in domains if one not in picked) if sent else "",
-        "needed": needed,
-        "rest": rest,
+        "needed": marked(needed, kept),
+        "rest": marked(rest, kept),
+        "kept": kept,
         "errors": faults,
     }
+
+
+def restore_form(desk: Desk, kit: Kit, connection_id: str, form: FormValues) -> FormValues:
+    """Return the form with the secrets that were typed on an earlier showing of it."""
+    connection = get_connection(desk, connection_id)
+    model = kit.connectors[connection.kind].config_model
+    return restore(desk, form, secret_names(model, None), connection.id)
 
 
 def edit_connection(desk: Desk, kit: Kit, connection_id: str, form: FormValues) -> dict[str, str]:

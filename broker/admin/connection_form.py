@@ -12,7 +12,6 @@ from idp_connectors.presets.preset import (
     Side,
     Take,
     answers_in,
-    fill,
     fill_partly,
     find_wrong_answers,
     takes_in,
@@ -58,6 +57,7 @@ class FormField:
     options: tuple[str, ...] = ()
     example: str = ""
     is_stored: bool = False
+    is_kept: bool = False
     forget_name: str = ""
     error: str = ""
 
@@ -125,9 +125,8 @@ def fill_new(model: type[pydantic.BaseModel], side: Side | None, form: FormValue
         answers = {take.name: form.get(_TAKE + take.name) for take in side.takes}
         wrong = find_wrong_answers(side, answers)
         errors = {_TAKE + name: fault for name, fault in wrong.items()}
-        if not wrong:
-            filled = fill(side, answers)
-            given |= {name: filled[name] for name in waiting}
+        # What is right counts already: one wrong answer must not make the others look absent.
+        given |= fill_partly(side, answers)
     for name, fault in find_faults(model, given).items():
         if name not in waiting:
             errors.setdefault(_SET + name if name else "", fault)
@@ -196,6 +195,17 @@ def carried(model: type[pydantic.BaseModel], side: Side | None, form: FormValues
     names = [_SET + name for name in model.model_fields if name not in hidden]
     names += [_TAKE + take.name for take in (side.takes if side else ()) if not take.is_secret]
     return [(name, value) for name in [*names, FILLED] for value in form.getlist(name)]
+
+
+def secret_names(model: type[pydantic.BaseModel], side: Side | None) -> list[str]:
+    """Return the names of a form's fields that take a secret."""
+    names = [_SET + name for name in model.model_fields if name in secret_fields(model)]
+    return names + [_TAKE + take.name for take in (side.takes if side else ()) if take.is_secret]
+
+
+def mark_kept(field: FormField) -> FormField:
+    """Return the field as one whose secret was typed already and is kept until the form is saved."""
+    return replace(field, is_kept=True)
 
 
 def _field(

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from broker.admin.changes import Desk, change, not_found, write_down
-from broker.admin.connection_form import FormValues, carried, fill_new, new_fields
+from broker.admin.connection_form import FormValues, carried, fill_new, new_fields, secret_names
 from broker.admin.connection_reading import Reading, reading_context
+from broker.admin.kept_secrets import keep, marked, restore
 from broker.audit.events import AuditEvent
 from broker.federation.addresses import POSTED_ANSWERS, addresses_of
 from broker.kernel.errors import ErrorCode, Refusal
@@ -117,6 +118,12 @@ def read_draft(desk: Desk, kit: Kit, form: FormValues) -> Draft:
     )
 
 
+def restore_form(desk: Desk, kit: Kit, draft: Draft, form: FormValues) -> FormValues:
+    """Return the form with the secrets that were typed on an earlier showing of it."""
+    side = kit.find_side(draft.preset, draft.kind)
+    return restore(desk, form, secret_names(kit.connectors[draft.kind].config_model, side), _place(draft))
+
+
 def read_domains(text: str) -> tuple[str, ...]:
     """Return the e-mail domains in a text, one a line or between commas, in lower case."""
     words = text.replace(",", "\n").split()
@@ -151,12 +158,15 @@ def name_context(
     desk: Desk, kit: Kit, draft: Draft, form: FormValues, errors: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the context of ``admin/connection_name.html``."""
-    model = kit.connectors[draft.kind].config_model
+    model, side = kit.connectors[draft.kind].config_model, kit.find_side(draft.preset, draft.kind)
     return {
         "draft": draft,
         "made_by": _made_by(kit, draft),
         "base": f"{desk.tenant.issuer}/{draft.kind}/",
-        "carried": carried(model, kit.find_side(draft.preset, draft.kind), form),
+        "carried": [
+            *carried(model, side, form),
+            *keep(desk, form, secret_names(model, side), _place(draft)),
+        ],
         "errors": errors,
     }
 
@@ -171,14 +181,17 @@ def setup_context(
 ) -> dict[str, Any]:
     """Return the context of ``admin/connection_setup.html``."""
     side, connector = kit.find_side(draft.preset, draft.kind), kit.connectors[draft.kind]
-    brought, rest = new_fields(connector.config_model, side, reading.form if reading else form, errors)
+    model = connector.config_model
+    brought, rest = new_fields(model, side, reading.form if reading else form, errors)
+    kept = keep(desk, form, secret_names(model, side), _place(draft), wrong=errors)
     return {
         **reading_context(desk, connector, form, reading),
         "draft": draft,
         "made_by": _made_by(kit, draft),
         "guide": guide_of(desk.tenant, _as_view(draft), side),
-        "brought": brought,
-        "rest": rest,
+        "brought": marked(brought, kept),
+        "rest": marked(rest, kept),
+        "kept": kept,
         "errors": errors,
     }
 
@@ -231,6 +244,10 @@ def create_connection(desk: Desk, kit: Kit, draft: Draft, form: FormValues) -> t
         if refusal.code is not ErrorCode.BAD_CONFIGURATION:
             raise
         return "", {"": refusal.public}
+
+
+def _place(draft: Draft) -> str:
+    return f"new/{draft.kind}/{draft.preset}"
 
 
 def _made_by(kit: Kit, draft: Draft) -> dict[str, str]:

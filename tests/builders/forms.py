@@ -5,7 +5,7 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
-_PREFIXES = ("set-", "take-", "filled")
+_PREFIXES = ("set-", "take-", "kept-", "filled")
 
 
 class _Reader(HTMLParser):

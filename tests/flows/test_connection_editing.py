@@ -74,6 +74,15 @@ def test_a_secret_is_kept_when_left_empty_and_rotated_when_filled(
     assert "another-one" not in str([event.data for event in events])
 
 
+def test_a_new_secret_outlives_a_fault_elsewhere(office: Office, made: ConnectionView) -> None:
+    admin = office.admin()
+    wrong = edit(admin, made, **{"set-issuer": "acme", "set-client_secret": "another-one"})
+    assert (wrong.status_code, "another-one" in wrong.text) == (400, False)
+    assert "What you entered is kept" in wrong.text
+    assert post(admin, wrong, made, **{"set-issuer": "https://id.corp.example"}).status_code == 303
+    assert secrets_of(office, made) == {"client_secret": "another-one"}
+
+
 def test_an_optional_secret_can_be_taken_away(office: Office, made: ConnectionView) -> None:
     admin = office.admin()
     assert edit(admin, made, **{"set-okta_api_key": "a-key"}).status_code == 303

@@ -10,6 +10,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from broker.app import build_app
+from broker.tenants.connections import open_secrets
 from idp_connectors.registry import CONNECTORS
 from tests.builders.forms import shown
 from tests.builders.office import Office
@@ -161,6 +162,20 @@ def test_an_issuer_is_looked_up(office: Office) -> None:
     assert fields["set-client_auth"] == "client_secret_post"
     assert f"{op.issuer}/authorize" in page.text
     assert "1 usable, from" in page.text
+
+
+def test_looking_an_issuer_up_keeps_the_secret_that_was_typed(office: Office) -> None:
+    op, admin = discovering(office)
+    typed = {"take-issuer": op.issuer, "take-client_id": "us", "take-client_secret": "sesame-open-now"}
+    page = read(admin, OPENID, **typed)
+    assert (page.status_code, "sesame-open-now" in page.text) == (200, False)
+    assert "What you entered is kept; leave this empty to use it." in page.text
+    assert save(admin, page, OPENID).status_code == 303
+    made = office.world.again(office.tenant).find_connection("op")
+    assert made is not None
+    with office.rt.database.core_read() as core:
+        secrets = open_secrets(office.rt, core, office.tenant.id, made.id)
+    assert secrets == {"client_secret": "sesame-open-now"}
 
 
 @pytest.mark.parametrize("fault", ["down", "other-issuer", "no-keys", "empty", "weak-algorithms"])

@@ -3,6 +3,7 @@
 import pytest
 from werkzeug.test import TestResponse
 
+from broker.admin.kept_secrets import KEEP_SECONDS
 from broker.tenants.connections import open_secrets
 from broker.tenants.snapshot import ConnectionView
 from tests.builders import saml_idp
@@ -121,13 +122,63 @@ def test_who_it_is_for_is_checked_before_and_at_the_end(
     assert office.events("connection.created") == []
 
 
-def test_going_back_loses_nothing_but_secrets(office: Office) -> None:
+def test_going_back_loses_nothing(office: Office) -> None:
     admin = office.admin()
-    back = go(admin, "name", **OKTA, **BROUGHT, **{"filled": "1", "set-group_kind": "id"})
+    filled = {**shown(go(admin, "setup", **OKTA)), **BROUGHT, "set-group_kind": "id"}
+    back = go(admin, "name", **OKTA, **filled)
     assert 'name="take-issuer" value="https://acme.okta.com"' in back.text
     assert 'name="set-group_kind" value="id"' in back.text
     assert 'value="acme.example"' in back.text or ">acme.example<" in back.text
     assert "sesame-open-now" not in back.text
+    forth = go(admin, "setup", **{**OKTA, **shown(back)})
+    assert "What you entered is kept" in forth.text
+    assert "sesame-open-now" not in forth.text
+    assert go(admin, "save", **{**OKTA, **shown(forth)}).status_code == 303
+    assert secret_of(office) == "sesame-open-now"
+
+
+def secret_of(office: Office) -> str:
+    made = stored(office)
+    assert made is not None
+    with office.rt.database.core_read() as core:
+        return open_secrets(office.rt, core, office.tenant.id, made.id)["client_secret"]
+
+
+def test_a_fault_elsewhere_keeps_the_secret_and_one_of_its_own_does_not(office: Office) -> None:
+    admin = office.admin()
+    sent = {**shown(go(admin, "setup", **OKTA)), **BROUGHT}
+    wrong = go(admin, "save", **OKTA, **{**sent, "take-issuer": "acme"})
+    assert (wrong.status_code, "kept-take-client_secret" in shown(wrong)) == (400, True)
+    kept = {**shown(wrong), "take-issuer": "https://acme.okta.com"}
+    blank = go(admin, "save", **OKTA, **{**sent, "take-client_secret": "with a blank"})
+    assert (blank.status_code, "kept-take-client_secret" in shown(blank)) == (400, False)
+    # What is typed now counts more than what was kept.
+    later = {**kept, "take-client_secret": "another-one"}
+    assert go(admin, "save", **OKTA, **later).status_code == 303
+    assert secret_of(office) == "another-one"
+
+
+@pytest.mark.parametrize("change", ["other-session", "other-field", "altered", "late", "other-kind"])
+def test_a_kept_secret_is_good_for_its_own_page_alone(office: Office, change: str) -> None:
+    admin = office.admin()
+    sent = {**shown(go(admin, "setup", **OKTA)), **BROUGHT}
+    kept = shown(go(admin, "save", **OKTA, **{**sent, "take-issuer": "acme"}))
+    kept["take-issuer"] = "https://acme.okta.com"
+    draft, sealed = dict(OKTA), kept["kept-take-client_secret"]
+    if change == "other-session":
+        admin = office.admin()
+    elif change == "other-field":
+        kept = {**kept, "kept-set-okta_api_key": sealed, "kept-take-client_secret": ""}
+    elif change == "altered":
+        kept["kept-take-client_secret"] = sealed[:-8] + "AAAA" + sealed[-4:]
+    elif change == "late":
+        office.world.clock.advance(KEEP_SECONDS)
+    else:
+        draft["preset"] = "generic"
+    answer = go(admin, "save", **draft, **kept)
+    assert answer.status_code == 400
+    assert "Client secret does not look right" in answer.text
+    assert stored(office) is None
 
 
 def test_a_saml_connection_takes_a_certificate_with_its_lines(office: Office) -> None:

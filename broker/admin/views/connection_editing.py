@@ -3,7 +3,7 @@
 from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from broker.admin.connection_editing import edit_connection, edit_context
+from broker.admin.connection_editing import edit_connection, edit_context, restore_form
 from broker.admin.connection_reading import read_edited
 from broker.admin.connection_removal import removal_context, remove_connection
 from broker.admin.connection_wizard import Kit
@@ -24,7 +24,8 @@ def show_form(connection_id: str) -> ResponseReturnValue:
 @blueprint.post("/admin/connections/<connection_id>/edit", endpoint="change_connection")
 def save_form(connection_id: str) -> ResponseReturnValue:
     """Store the changed settings, or read the provider's own document into the form."""
-    here, kit, form = desk(), Kit(connectors(), presets()), sent_form()
+    here, kit = desk(), Kit(connectors(), presets())
+    form = restore_form(here, kit, connection_id, sent_form())
     if form.get("do") == "read":
         connector = kit.connectors[get_connection(here, connection_id).kind]
         reading = read_edited(here, connector, form, sent_metadata())
