@@ -7,6 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, select
 
 from broker.admin.changes import Desk
+from broker.admin.clients import changed_lately, count_waiting
 from broker.admin.names import list_moments
 from broker.agents.snapshot import AgentsSnapshot, AgentView, load_agents
 from broker.audit.reading import EventFilter
@@ -19,6 +20,9 @@ from broker.web.formatting import absolute_time, count, in_words
 
 SOON_SECONDS = 30 * 86400
 """What ends within thirty days is shown before it does."""
+
+LATELY_SECONDS = 7 * 86400
+"""What changed within a week is told."""
 
 _NAMES_SHOWN = 3
 _WELL_KNOWN = (
@@ -56,6 +60,7 @@ def overview_context(desk: Desk) -> dict[str, Any]:
         history = list_moments(connection, desk, EventFilter(), limit=10)
         counts = _counts(connection, desk, known)
         people_without_groups = _incomplete(connection, desk.tenant.id)
+        changed = changed_lately(connection, desk.tenant.id, desk.now - LATELY_SECONDS)
     return {
         "tenant": {
             "name": desk.tenant.name,
@@ -69,6 +74,7 @@ def overview_context(desk: Desk) -> dict[str, Any]:
         "attention": [
             *_about_connections(desk),
             *_about_agents(desk, known),
+            *_about_clients(known, changed),
             *_about_roles(desk, people_without_groups),
         ],
         "history": history,
@@ -127,6 +133,20 @@ def _about_agents(desk: Desk, known: AgentsSnapshot) -> Iterator[Notice]:
         yield Notice("caution", f"The registration of {_list(ending)} ends within 30 days.", text, *page)
     if stopped:
         yield Notice("caution", f"Suspended: {_list(stopped)}.", "Revive or kill what was stopped.", *page)
+
+
+def _about_clients(known: AgentsSnapshot, changed: list[str]) -> Iterator[Notice]:
+    page = ("admin.clients", "Clients")
+    waiting = count_waiting(known)
+    if waiting:
+        text = "They may do nothing until you release or refuse them."
+        yield Notice("caution", f"{count(waiting, 'application')} waiting for you.", text, *page)
+    if changed:
+        names = [view.name for one in changed if (view := known.clients.get(one)) is not None]
+        text = "What it held was dealt with as your policy says; look whether you still want it."
+        if names:
+            title = f"Says something else of itself since this week: {in_words(names[:_NAMES_SHOWN])}."
+            yield Notice("caution", title, text, *page)
 
 
 def _about_roles(desk: Desk, incomplete: int) -> Iterator[Notice]:

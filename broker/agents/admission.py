@@ -30,6 +30,8 @@ from broker.tenants.snapshot import TenantSnapshot
 
 UNUSED_SECONDS = 86_400
 """A client that nobody used ends after a day."""
+TURNED_AWAY_SECONDS = 30 * 86_400
+"""A client that an administrator refused is remembered for so long."""
 QUARANTINED = "quarantined"
 """The state of a client that may do nothing until an administrator releases it."""
 
@@ -85,7 +87,9 @@ def admit(
     # Without this: two calls at once would make two agents of one client.
     if connection.execute(insert(ClientRegistration).values(**row).on_conflict_do_nothing()).rowcount != 1:
         return False
-    agent_id = None if newcomer.is_held else give_agent(session, tenant, newcomer, ctx)
+    agent_id = None
+    if not newcomer.is_held:
+        agent_id = _give_agent(session, tenant, newcomer.client_id, newcomer.metadata.name, ctx)
     write_client(session, rt, tenant, newcomer, ctx, agent_id=agent_id)
     record(
         connection,
@@ -152,7 +156,38 @@ def open_scopes(template: AgentTemplate, metadata: ClientMetadata) -> list[str]:
     return sorted(most if metadata.scopes is None else most & metadata.scopes)
 
 
-def give_agent(session: Session, tenant: TenantSnapshot, newcomer: Newcomer, ctx: CallContext) -> str:
+def release(session: Session, tenant: TenantSnapshot, client_id: str, ctx: CallContext) -> bool:
+    """Let a held client go to work, as an agent if it has none yet; False if it is not held.
+
+    Raises ``Refusal(bad_configuration)`` where the policy names no agent and nobody who answers for one.
+    """
+    row = session.get(Client, (tenant.id, client_id))
+    if row is None or row.state != QUARANTINED:
+        return False
+    if row.agent_id is None:
+        row.agent_id = _give_agent(session, tenant, client_id, row.name, ctx)
+    row.state = "active"
+    # Somebody of the tenant has looked at it now.
+    row.options = {name: value for name, value in row.options.items() if name != "unverified"}
+    session.flush()
+    bump(session.connection(), tenant.id)
+    return True
+
+
+def turn_away(session: Session, tenant_id: str, client_id: str, now: int) -> bool:
+    """Refuse a held client for thirty days, in which it cannot come again; False if it is not held."""
+    row = session.get(Client, (tenant_id, client_id))
+    registration = session.get(ClientRegistration, (tenant_id, client_id))
+    if row is None or registration is None or row.state != QUARANTINED:
+        return False
+    row.state, row.cutoff_at = "disabled", now
+    registration.expires_at, registration.management_hash = now + TURNED_AWAY_SECONDS, None
+    session.flush()
+    bump(session.connection(), tenant_id)
+    return True
+
+
+def _give_agent(session: Session, tenant: TenantSnapshot, client_id: str, name: str, ctx: CallContext) -> str:
     """Return the id of the agent that the client acts as: the policy's one, or one made for it."""
     template = tenant.settings.onboarding.template
     if template.agent:
@@ -168,9 +203,9 @@ def give_agent(session: Session, tenant: TenantSnapshot, newcomer: Newcomer, ctx
     agent = Agent(
         id=new_id("agt"),
         tenant_id=tenant.id,
-        slug=_slug(newcomer),
-        name=newcomer.metadata.name,
-        description=f"Made for the client {newcomer.client_id}"[:500],
+        slug=_slug(client_id, name),
+        name=name,
+        description=f"Made for the client {client_id}"[:500],
         owner_name=template.contact_name if template.owner == "contact" else "",
         owner_email=template.contact_email if template.owner == "contact" else "",
         scopes=sorted(template.scopes),
@@ -185,7 +220,7 @@ def give_agent(session: Session, tenant: TenantSnapshot, newcomer: Newcomer, ctx
     session.flush()
     session.execute(
         update(ClientRegistration)
-        .where(ClientRegistration.tenant_id == tenant.id, ClientRegistration.client_id == newcomer.client_id)
+        .where(ClientRegistration.tenant_id == tenant.id, ClientRegistration.client_id == client_id)
         .values(made_agent_id=agent.id)
         .execution_options(synchronize_session=False)
     )
@@ -232,11 +267,11 @@ def _require_room(connection: Connection, tenant_id: str, policy: OnboardingPoli
         )
 
 
-def _slug(newcomer: Newcomer) -> str:
-    host = host_of(newcomer.client_id) if newcomer.source == "cimd" else newcomer.metadata.name
+def _slug(client_id: str, name: str) -> str:
+    host = host_of(client_id) if "://" in client_id else name
     word = "".join(one if one.isascii() and one.isalnum() else "-" for one in host.lower())
     word = "-".join(part for part in word.split("-") if part)[:40].strip("-") or "client"
-    return f"{word}-{sha256_hex(newcomer.client_id)[:10]}"
+    return f"{word}-{sha256_hex(client_id)[:10]}"
 
 
 def _incomplete(public: str) -> Refusal:

@@ -3,7 +3,7 @@
 A new redirect address, key or way to authenticate may mean that somebody else speaks for the client now.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import update
@@ -47,6 +47,8 @@ def take_over(
     registration = session.get(ClientRegistration, (tenant.id, newcomer.client_id))
     if row is None or registration is None:
         return Changed((), is_serious=False)
+    # Whom an administrator has looked at stays so; what changes in it is for the policy below.
+    newcomer = replace(newcomer, is_verified=newcomer.is_verified or "unverified" not in row.options)
     before = _state(row)
     write_client(session, rt, tenant, newcomer, ctx, agent_id=row.agent_id)
     after = _state(row)

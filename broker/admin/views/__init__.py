@@ -3,6 +3,7 @@
 from broker.admin.views import (
     agents,
     audit_log,
+    clients,
     connection_documents,
     connection_editing,
     connection_tests,
@@ -23,6 +24,7 @@ __all__ = [
     "agents",
     "audit_log",
     "blueprint",
+    "clients",
     "connection_documents",
     "connection_editing",
     "connection_tests",
