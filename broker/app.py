@@ -20,6 +20,7 @@ from broker.kernel.runtime import Runtime, open_runtime
 from broker.kernel.settings import Settings, load_settings
 from broker.oauth import fast_lane
 from broker.oauth.views import blueprint as oauth
+from broker.oauth.views.logout import blueprint as logout
 from broker.portal.views import blueprint as portal
 from broker.portal.views import front_door
 from broker.scim.views import blueprint as scim
@@ -48,7 +49,7 @@ MODEL_MODULES = (
 )
 """Every room that has tables; migrations and the schema check see what is named here."""
 
-PAGES = (sign_in, sign_out, consent, portal, front_door, admin)
+PAGES = (sign_in, sign_out, logout, consent, portal, front_door, admin)
 PROTOCOLS = (oauth, discovery, scim, back_channel)
 
 
@@ -109,4 +110,6 @@ def build_pages(rt: Runtime, connectors: Mapping[str, Connector] = CONNECTORS) -
         accept_foreign_posts(app, forms, blueprint)
     # Identity providers post assertions here; the flow's handle and the browser's cookie prove the rest.
     accept_foreign_posts_at(app, forms, "sign_in.acs")
+    # Applications post here to have somebody signed out; nothing ends before the GET that follows.
+    accept_foreign_posts_at(app, forms, "logout.take_post")
     return app

@@ -16,6 +16,7 @@ from broker.kernel.database import Base
 from broker.kernel.jobs import ExpiringTable, Periodic, Sweeper
 from broker.kernel.models import ReplayMark
 from broker.kernel.runtime import Runtime
+from broker.oauth.back_channel_logout import send_due_logouts
 from broker.oauth.client_upkeep import look_after_clients
 from broker.scim.access import end_silent_links
 from broker.scim.models import ScimRequest, ScimToken
@@ -25,6 +26,7 @@ from broker.tokens.models import (
     BrowserSession,
     Grant,
     IssuedToken,
+    LogoutNotice,
     OneTimeLink,
     RefreshToken,
 )
@@ -37,6 +39,7 @@ METADATA_SECONDS = 300.0
 CLIENTS_SECONDS = 300.0
 GROUPS_SECONDS = 60.0
 KEYS_SECONDS = 30.0
+LOGOUT_SECONDS = 5.0
 
 
 def _expiring(model: type[Base], keep_seconds: int = 0) -> ExpiringTable:
@@ -52,6 +55,7 @@ EXPIRING = (
     _expiring(Interaction, _DAY),
     # A code or refresh token that comes back after its end must still be known, to end what hangs on it.
     _expiring(AuthorizationCode, _DAY),
+    _expiring(LogoutNotice, _DAY),
     _expiring(RefreshToken, _DAY),
     _expiring(OneTimeLink, _DAY),
     # A week of what providers asked; the expiry is a week after the request.
@@ -77,6 +81,7 @@ def housekeeping(rt: Runtime, connectors: Mapping[str, Connector]) -> tuple[Peri
         Periodic("groups", lambda: refresh_groups(rt, connectors), GROUPS_SECONDS),
         Periodic("metadata", lambda: refresh_metadata(rt, connectors), METADATA_SECONDS),
         Periodic("directories", lambda: continue_due_syncs(rt, connectors), GROUPS_SECONDS),
+        Periodic("logouts", lambda: send_due_logouts(rt), LOGOUT_SECONDS),
         Periodic("keys", lambda: advance_keys(rt), KEYS_SECONDS),
         Periodic("clients", lambda: look_after_clients(rt), CLIENTS_SECONDS),
         Periodic("checkpoint", lambda: {"checkpoints": checkpointer.run(rt.clock.now())}, CHECKPOINT_SECONDS),

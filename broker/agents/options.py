@@ -5,14 +5,29 @@ A row stores only what differs. A new option is one field here; declarations, pa
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict, Field
 
+from broker.agents.redirect_uris import check_redirect_uri
+from broker.kernel.errors import Refusal
 from broker.tenants.checked import checked
 from broker.tenants.settings import SigningAlgorithm
 
 _EXACT = ConfigDict(extra="forbid")
+
+
+def _check_address(uri: str) -> str:
+    """Return an address of the client's that is https, or http on loopback; raises ``ValueError``."""
+    try:
+        check_redirect_uri(uri, "native")
+    except Refusal as refusal:
+        raise ValueError(refusal.public) from None
+    return uri
+
+
+LogoutUri = Annotated[str, AfterValidator(_check_address)]
+"""An address that takes part in signing out; compared as a string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +39,12 @@ class ClientOptions:
     id_token_signed_response_alg: SigningAlgorithm | None = None
     """What this client's ID tokens are signed with (OpenID Connect Registration §2), one of the tenant's
     ``id_token_algorithms``; none takes the first of these."""
+    post_logout_redirect_uris: Annotated[tuple[LogoutUri, ...], Field(max_length=20)] = ()
+    """Where this client may have people sent after it signed them out (RP-Initiated Logout §3.1)."""
+    backchannel_logout_uri: LogoutUri | None = None
+    """Where this client is told that a session ended in which it got tokens (Back-Channel Logout §2.2)."""
+    backchannel_logout_session_required: bool = False
+    """This client can only tell sessions apart by ``sid``, which every logout token has."""
     dpop_bound_access_tokens: bool = False
     """Refuse this client a token without a DPoP proof (RFC 9449 §5.2)."""
     jwks_uri: str = ""

@@ -227,7 +227,10 @@ def admit(
         )
         if previous is not None:
             # Without this: the session that was there before the sign-in would go on beside it (W02).
-            end_session(session.connection(), step.tenant.id, previous.id, step.ctx.now)
+            # Who only proves again who they are goes on with what they had; somebody else does not.
+            is_other = previous.user_id != bound.user_id
+            core = session.connection()
+            end_session(core, step.tenant.id, previous.id, step.ctx.now, tells_clients=is_other)
         view, secret = _start(session, step, identity, bound)
         _record_success(session, step, bound, view)
     return SignedInPerson(view, secret, resume_url)

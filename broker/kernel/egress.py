@@ -121,6 +121,24 @@ class Egress:
             raise _refuse("did not answer a JSON object")
         return document
 
+    def post_form(self, url: str, fields: Mapping[str, str], *, max_bytes: int = MAX_BYTES) -> int:
+        """Return the status with which ``url`` answered a posted form; what else it says is not kept.
+
+        Raises ``Refusal(egress_refused)`` when it cannot be reached or answers more than ``max_bytes``.
+        """
+        from broker.kernel.egress_transport import UNREACHABLE
+
+        read = 0
+        try:
+            with self.client().stream("POST", url, data=dict(fields)) as response:
+                for chunk in response.iter_raw():
+                    read += len(chunk)
+                    if read > max_bytes:
+                        raise _refuse("answered more than is honest")
+                return response.status_code
+        except UNREACHABLE as fault:
+            raise _refuse("could not be reached", detail=f"{urlsplit(url).hostname}: {fault}") from fault
+
     def close(self) -> None:
         """Close pooled connections."""
         if self._client is not None:

@@ -58,7 +58,7 @@ def _verify(keys: TenantKeys, tenant: TenantSnapshot, token: str) -> VerifiedAcc
         signature_bytes, claims = encoding.decode(signature), orjson.loads(encoding.decode(payload))
     except ValueError:
         raise _refuse("not_a_jwt") from None
-    _check_signature(key, f"{header}.{payload}".encode(), signature_bytes)
+    check_signature(key, f"{header}.{payload}".encode(), signature_bytes)
     return _read(tenant, key, claims)
 
 
@@ -78,7 +78,8 @@ def _key_for(keys: TenantKeys, header: str) -> VerificationKey:
     raise _refuse("not_our_token")
 
 
-def _check_signature(key: VerificationKey, message: bytes, signature: bytes) -> None:
+def check_signature(key: VerificationKey, message: bytes, signature: bytes) -> None:
+    """Return when ``signature`` over ``message`` is that of ``key``; raises ``Refusal(invalid_token)``."""
     try:
         if isinstance(key.public, rsa.RSAPublicKey):
             key.public.verify(signature, message, RSA_PADDINGS[key.algorithm], _SHA256)

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, exists
 
 from broker.kernel.group_commit import flush_deferred
 from broker.tokens import models
+from broker.tokens.logout_notices import note_ends
 
 TOKENS = cast(Table, models.IssuedToken.__table__)
 GRANTS = cast(Table, models.Grant.__table__)
@@ -133,7 +134,8 @@ def end_trees_through(
 def end_sessions_where(
     connection: Connection, tenant_id: str, condition: ColumnElement[bool], now: int
 ) -> Ended:
-    """End a tenant's browser sessions on a condition over ``SESSIONS``."""
+    """End a tenant's browser sessions on a condition over ``SESSIONS``; their clients will be told."""
+    note_ends(connection, tenant_id, condition, now)
     result = connection.execute(
         update(SESSIONS)
         .where(SESSIONS.c.tenant_id == tenant_id, condition, SESSIONS.c.ended_at.is_(None))

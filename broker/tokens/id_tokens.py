@@ -45,10 +45,14 @@ def issue_id_token(
     }
     if nonce:
         claims["nonce"] = nonce
-    return sign_jwt(_key(rt, tenant, algorithm), ID_TOKEN_TYP, claims)
+    return sign_jwt(id_token_key(rt, tenant, algorithm), ID_TOKEN_TYP, claims)
 
 
-def _key(rt: Runtime, tenant: TenantSnapshot, algorithm: str | None) -> SigningKey:
+def id_token_key(rt: Runtime, tenant: TenantSnapshot, algorithm: str | None) -> SigningKey:
+    """Return the key for ID and logout tokens of a client that is registered with ``algorithm``, or none.
+
+    Raises ``Refusal(temporarily_unavailable)`` while no key has that algorithm.
+    """
     if algorithm is None:
         first = tenant.settings.id_token_algorithms[0]
         return find_signing_key(rt, tenant.id, "id", first) or signing_key(rt, tenant.id, "id")

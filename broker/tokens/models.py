@@ -108,6 +108,25 @@ class Grant(TenantScoped, Base):
     )
 
 
+class LogoutNotice(TenantScoped, Base):
+    """A client that is still to be told that a session ended in which it got tokens."""
+
+    __tablename__ = "logout_notices"
+
+    tenant_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    session_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    client_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(40))
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    due_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)  # after this nobody is told any more
+
+    __table_args__ = (
+        Index("ix_logout_notices_due_at", "due_at"),
+        Index("ix_logout_notices_expires_at", "expires_at"),
+    )
+
+
 class AuthorizationCode(TenantScoped, Base):
     """A code waiting to be spent; spent by one conditional UPDATE."""
 

@@ -12,6 +12,7 @@ from broker.kernel.ids import new_id, new_secret, sha256_hex
 from broker.kernel.runtime import Runtime
 from broker.tenants.models import Connection as IdpConnection
 from broker.tokens import models
+from broker.tokens.logout_notices import note_ends
 from broker.tokens.upstream_sessions import UpstreamName, person_key, session_key
 
 TOUCH_SECONDS = 60
@@ -147,8 +148,15 @@ def touch_session(rt: Runtime, tenant_id: str, session: BrowserSessionView, now:
         )
 
 
-def end_session(connection: Connection, tenant_id: str, session_id: str, now: int) -> bool:
-    """End one session and erase what was kept for it; returns whether it was still open."""
+def end_session(
+    connection: Connection, tenant_id: str, session_id: str, now: int, *, tells_clients: bool = True
+) -> bool:
+    """End one session and erase what was kept for it; returns whether it was still open.
+
+    Clients that got tokens in it are noted to be told, unless the person only proved again who they are.
+    """
+    if tells_clients:
+        note_ends(connection, tenant_id, _TABLE.c.id == session_id, now)
     result = connection.execute(
         update(_TABLE)
         .where(_TABLE.c.tenant_id == tenant_id, _TABLE.c.id == session_id, _TABLE.c.ended_at.is_(None))

@@ -16,6 +16,7 @@ from broker.tokens import encoding
 from broker.tokens.keys import SigningKey
 
 ACCESS_TOKEN_TYP = "at+jwt"  # noqa: S105 (a media type)
+LOGOUT_TOKEN_TYP = "logout+jwt"  # noqa: S105 (a media type)
 ID_TOKEN_TYP = "JWT"  # noqa: S105 (a media type)
 ID_JAG_TYP = "oauth-id-jag+jwt"
 

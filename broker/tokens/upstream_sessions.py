@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select, upda
 from broker.kernel.runtime import Runtime
 from broker.tokens import models
 from broker.tokens.cascade import GRANTS, Ended, end_grants_where
+from broker.tokens.logout_notices import note_ends
 
 _TABLE = cast(Table, models.BrowserSession.__table__)
 
@@ -65,6 +66,7 @@ def end_upstream_sessions(
     mine = and_(_TABLE.c.tenant_id == tenant_id, or_(*fitting))
     found = connection.execute(select(_TABLE.c.id, _TABLE.c.user_id).where(mine)).all()
     ids = [row.id for row in found]
+    note_ends(connection, tenant_id, _TABLE.c.id.in_(ids), now)
     ended = connection.execute(
         update(_TABLE)
         .where(_TABLE.c.tenant_id == tenant_id, _TABLE.c.id.in_(ids), _TABLE.c.ended_at.is_(None))

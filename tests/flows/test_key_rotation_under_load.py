@@ -30,7 +30,7 @@ RATE = 25.0
 ROTATIONS = 50
 ROTATION_SECONDS = 80
 VERIFICATIONS = 1_000_000
-MOST_SECONDS = 900
+MOST_SECONDS = 2400  # it takes two processors three minutes; a machine that is shared takes longer
 
 
 @pytest.fixture

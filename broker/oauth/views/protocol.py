@@ -39,7 +39,7 @@ def authorization(tenant: str) -> Response:
         # this: it would get a new flow cookie, and the browser's other open requests would die.
         parse_form(plain_request())
         return see_other(f"{request.path}?{request.get_data(as_text=True)}")
-    params = parse_pairs(_query())
+    params = parse_pairs(read_query())
     who = find_signed_in("person")
     session = who.session if who else None
     visit = authorize.Visit(runtime(), current_tenant(), call_context(), ensure_browser_secret(), session)
@@ -48,7 +48,8 @@ def authorization(tenant: str) -> Response:
     return see_other(onward.location)
 
 
-def _query() -> str:
+def read_query() -> str:
+    """Return the query as it was sent; raises ``Refusal(invalid_request)`` where it is not ASCII."""
     try:
         return request.query_string.decode("ascii")
     except UnicodeDecodeError:
