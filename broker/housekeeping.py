@@ -29,6 +29,7 @@ from broker.tokens.models import (
     LogoutNotice,
     OneTimeLink,
     RefreshToken,
+    Task,
 )
 from idp_connectors.base import Connector
 
@@ -58,6 +59,7 @@ EXPIRING = (
     _expiring(LogoutNotice, _DAY),
     _expiring(RefreshToken, _DAY),
     _expiring(OneTimeLink, _DAY),
+    _expiring(Task, 30 * _DAY),
     # A week of what providers asked; the expiry is a week after the request.
     _expiring(ScimRequest),
     _expiring(ScimToken, 30 * _DAY),

@@ -20,6 +20,7 @@ _VERBS = {
     AuditEvent.AGENT_SUSPENDED.value: "suspended",
     AuditEvent.AGENT_REVIVED.value: "revived",
     AuditEvent.TOKEN_REVOKED.value: "cut back",
+    AuditEvent.TASK_ENDED.value: "cut back",
 }
 
 

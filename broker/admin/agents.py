@@ -22,6 +22,7 @@ from broker.tokens.reading import (
     measure_reach,
     tokens_through,
 )
+from broker.tokens.tasks import TASKS, list_live_tasks, task_words
 from broker.web.token_trees import draw_forest
 
 ENDED_SECONDS = 86_400
@@ -86,6 +87,7 @@ def agent_context(desk: Desk, agent_id: str) -> dict[str, Any]:
         reach = reach_of_agent(connection, desk, agent_id)
         used = _last_used(connection, tenant_id, [agent_id])
         history = list_moments(connection, desk, EventFilter(agent_id=agent_id))
+        tasks = list_live_tasks(connection, tenant_id, TASKS.c.agent_id == agent_id, desk.now)
         people = load_people(connection, tenant_id, {row.user_id for row in rows if row.user_id})
         changed_at, note = _state_change(connection, tenant_id, agent)
     return {
@@ -111,6 +113,7 @@ def agent_context(desk: Desk, agent_id: str) -> dict[str, Any]:
             "sub_agents": reach.sub_agents,
             "grants": reach.grants,
         },
+        "tasks": [task_words(task) for task in tasks],
         "history": history,
     }
 

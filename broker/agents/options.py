@@ -63,6 +63,8 @@ class AgentOptions:
 
     dpop_required: bool = False
     """Refuse this agent a token that no key of its own is bound to."""
+    has_instances: bool = False
+    """This is a template: every task of it names the run that begins it, and tokens show that name."""
 
 
 @dataclass(frozen=True, slots=True)

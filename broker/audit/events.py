@@ -46,6 +46,8 @@ class AuditEvent(StrEnum):
     """A token was exchanged for a narrower one; the chain says who acts."""
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 (an event's name)
     """A token and everything derived from it ended."""
+    TASK_ENDED = "task.ended"
+    """A task ended before its time, with every token in it."""
     REFRESH_REUSED = "refresh.reused"
     """A spent refresh token came again; its grant was revoked."""
     GRANT_REVOKED = "grant.revoked"

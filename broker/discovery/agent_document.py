@@ -27,6 +27,7 @@ _CLAIMS = {
     "scope": (True, "rfc8693"),
     "cnf": (False, "rfc9449"),
     "act": (False, "rfc8693"),
+    "may_act": (False, "rfc8693"),
     "roles": (False, "rfc9068"),
     "auth_time": (False, "rfc9068"),
     "acr": (False, "rfc9068"),
@@ -92,6 +93,7 @@ def agent_document(rt: Runtime, tenant: TenantSnapshot, *, now: int) -> dict[str
             "narrowing": {"scope": "subset", "roles": "subset", "audience": "subset", "lifetime": "subset"},
             "max_lifetime_s": {"root": settings.access_ttl_seconds, "child": settings.deep_ttl_seconds},
             "impersonation": False,
+            "task_end_endpoint": f"{tenant.issuer}/end_task",
         },
         "client_onboarding": {
             "pre_registration": True,

@@ -7,7 +7,7 @@ from typing import Any
 
 from broker.agents.trusts.snapshot import load_trusts
 from broker.kernel.runtime import Runtime
-from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE
+from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE, ID_TOKEN_TYPE, REFRESH_TOKEN_TYPE
 from broker.oauth.client_auth import ASSERTION_ALGORITHMS, METHODS
 from broker.oauth.dpop import ALGORITHMS as DPOP_ALGORITHMS
 from broker.oauth.foreign_jwts import JWT_BEARER
@@ -58,14 +58,23 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
-        "actor_profile_token_exchange": {
-            "subject_token_types_supported": [ACCESS_TOKEN_TYPE],
-            "actor_token_types_supported": [ACCESS_TOKEN_TYPE],
-            "requested_token_types_supported": [ACCESS_TOKEN_TYPE],
-        },
+        "actor_profile_token_exchange": _exchanges(rt, tenant),
         "entity_profiles_supported": {"subject": ["user", "ai_agent"], "actor": ["ai_agent"]},
         **_chaining(rt, tenant),
         "agent_broker_configuration": f"{issuer}/.well-known/{AGENT_DOCUMENT}",
+    }
+
+
+def _exchanges(rt: Runtime, tenant: TenantSnapshot) -> dict[str, list[str]]:
+    """Return what can be exchanged for what in this tenant; ID-JAGs where there is somebody to take them."""
+    subjects, requested = [ACCESS_TOKEN_TYPE], [ACCESS_TOKEN_TYPE]
+    if load_trusts(rt, tenant.id).targets:
+        subjects += [ID_TOKEN_TYPE, REFRESH_TOKEN_TYPE]
+        requested.append(ID_JAG_TYPE)
+    return {
+        "subject_token_types_supported": subjects,
+        "actor_token_types_supported": [ACCESS_TOKEN_TYPE],
+        "requested_token_types_supported": requested,
     }
 
 

@@ -7,6 +7,7 @@ from broker.agents.snapshot import AgentView
 from broker.agents.trusts.snapshot import TargetView
 from broker.policy.values import Actor, Parent, Wish
 from broker.tokens.id_jags import Introduction
+from broker.tokens.tasks import TaskView
 
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a type, not a secret)
 ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 (a type, not a secret)
@@ -57,5 +58,9 @@ class Basis:
     identity_scopes: frozenset[str] = frozenset()
     nonce: str = ""
     issued_token_type: str | None = None
+    task: TaskView | None = None
+    purpose_hash: str = ""
+    instance: str = ""
+    may_act: Actor | None = None
     target: TargetView | None = None
     introduction: Introduction | None = None

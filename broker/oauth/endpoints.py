@@ -15,6 +15,7 @@ from broker.oauth.registration_management import METHODS as MANAGEMENT_METHODS
 from broker.oauth.registration_management import management_endpoint
 from broker.oauth.replies import error_reply, fault_reply
 from broker.oauth.revocation import revocation_endpoint
+from broker.oauth.task_end import end_task_endpoint
 from broker.oauth.userinfo import userinfo_endpoint
 from broker.tenants.snapshot import TenantSnapshot, require_tenant
 from broker.tokens.keys import public_jwks
@@ -38,6 +39,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "userinfo": userinfo_endpoint,
     "jwks": jwks_endpoint,
     "register": registration_endpoint,
+    "end_task": end_task_endpoint,
 }
 METHODS: dict[str, frozenset[str]] = {
     "token": frozenset({"POST"}),
@@ -46,6 +48,7 @@ METHODS: dict[str, frozenset[str]] = {
     "userinfo": frozenset({"GET", "POST"}),
     "jwks": frozenset({"GET", "HEAD"}),
     "register": frozenset({"POST"}),
+    "end_task": frozenset({"POST"}),
 }
 
 

@@ -30,6 +30,7 @@ from broker.tokens import refresh
 from broker.tokens.id_jags import issue_id_jag
 from broker.tokens.id_tokens import issue_id_token
 from broker.tokens.issuing import IssuedToken, TokenDraft, issue_access_token
+from broker.tokens.tasks import keep_task
 
 _REUSED = {"code_reused": AuditEvent.CODE_REUSED, "refresh_reused": AuditEvent.REFRESH_REUSED}
 
@@ -116,6 +117,9 @@ def _issue(tx: Transaction, call: Call, basis: Basis, grant_type: str) -> dict[s
         "expires_in": issued.expires_at - call.ctx.now,
         "scope": " ".join(sorted(granted.scopes | basis.identity_scopes)),
     }
+    if basis.task is not None:
+        keep_task(tx.connection, call.tenant.id, basis.task, issued.jti)
+        document["txn"] = basis.task.id
     if basis.issued_token_type is not None:
         document["issued_token_type"] = basis.issued_token_type
     if basis.refresh_scopes is not None:
@@ -210,6 +214,9 @@ def _draft(call: Call, basis: Basis, granted: Delegated, roles: LiveRoles) -> To
         groups_source=roles.source,
         groups_at=roles.fetched_at,
         jkt=call.jkt,
+        purpose_hash=basis.purpose_hash,
+        instance=basis.instance,
+        may_act=basis.may_act,
     )
 
 

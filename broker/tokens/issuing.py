@@ -59,6 +59,9 @@ class TokenDraft:
     groups_source: str = ""
     groups_at: int = 0
     jkt: str = ""
+    purpose_hash: str = ""
+    instance: str = ""
+    may_act: Actor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,8 @@ def _claims(tenant: TenantSnapshot, draft: TokenDraft, jti: str, path: str, now:
         claims["cnf"] = {"jkt": draft.jkt}
     if draft.chain:
         claims["act"] = actor_claim(draft.chain)
+    if draft.may_act:
+        claims["may_act"] = {"iss": draft.may_act.issuer, "sub": draft.may_act.id}
     claims["dlg"] = _delegation(tenant, draft, path)
     return claims
 
@@ -175,6 +180,10 @@ def _delegation(tenant: TenantSnapshot, draft: TokenDraft, path: str) -> dict[st
         claim["parent"] = draft.parent_jti
     if draft.consent_id:
         claim["consent"] = draft.consent_id
+    if draft.purpose_hash:
+        claim["purpose_hash"] = draft.purpose_hash
+    if draft.instance:
+        claim["instance"] = draft.instance
     if draft.origin_protocol:
         claim["origin"] = {"protocol": draft.origin_protocol, "idp": draft.origin_idp}
     if draft.user_id is not None and draft.groups_state:

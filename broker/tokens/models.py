@@ -196,3 +196,27 @@ class IssuedToken(TenantScoped, Base):
         Index("ix_issued_tokens_agent", "tenant_id", "agent_id", "issued_at"),
         Index("ix_issued_tokens_expires_at", "expires_at"),
     )
+
+
+class Task(TenantScoped, Base):
+    """What an agent does for one purpose: every token of it carries the id as ``txn``."""
+
+    __tablename__ = "tasks"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    grant_id: Mapped[str] = mapped_column(String(40))
+    client_id: Mapped[str] = mapped_column(String(200))
+    agent_id: Mapped[str] = mapped_column(String(40))  # who began it
+    user_id: Mapped[str | None] = mapped_column(String(40))
+    purpose: Mapped[str] = mapped_column(String(200))
+    instance: Mapped[str] = mapped_column(String(64), default="")  # which run of the agent
+    roots: Mapped[list[str]] = mapped_column(JSON)  # jti of the tokens that all others of it hang on
+    started_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    ended_at: Mapped[int | None] = mapped_column(BigInteger)
+    ended_by: Mapped[str] = mapped_column(String(40), default="")
+
+    __table_args__ = (
+        Index("ix_tasks_agent", "tenant_id", "agent_id", "started_at"),
+        Index("ix_tasks_expires_at", "expires_at"),
+    )

@@ -4,6 +4,7 @@ from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from broker.admin.agent_actions import act_on_agent, find_receipt, revoke_subtree
+from broker.admin.agent_tasks import end_task_of
 from broker.admin.agents import STATES, AgentFilter, agent_context, list_agents
 from broker.admin.views.gate import blueprint, desk, done_id, page_url
 from broker.web.onward import see_other
@@ -48,6 +49,13 @@ def change_agent(agent_id: str) -> ResponseReturnValue:
 def revoke_token(agent_id: str) -> ResponseReturnValue:
     """Revoke one token of an agent's page, with everything that was derived from it."""
     revoke_subtree(desk(), agent_id, request.form.get("jti", "")[:40])
+    return _back(agent_id)
+
+
+@blueprint.post("/admin/agents/<agent_id>/end-task", endpoint="end_task")
+def end_task(agent_id: str) -> ResponseReturnValue:
+    """End one task of the agent, with every token in it."""
+    end_task_of(desk(), agent_id, request.form.get("task_id", "")[:40])
     return _back(agent_id)
 
 

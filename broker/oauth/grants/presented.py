@@ -1,10 +1,14 @@
 """What the kinds of token exchange share: access tokens of ours that a client presents, live and its own."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from broker.agents.snapshot import AgentView
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.group_commit import Transaction
 from broker.oauth.basis import ACCESS_TOKEN_TYPE
 from broker.oauth.calls import Call
+from broker.policy.values import Actor
 from broker.tokens import liveness
 from broker.tokens.access import VerifiedAccessToken, verify_access_token
 from broker.tokens.liveness import TokenRow, load_token_rows
@@ -75,6 +79,21 @@ def has_own_actor(tx: Transaction, call: Call, agent: AgentView) -> bool:
     rows = load_token_rows(tx.connection, call.tenant.id, [jti], is_held=True)
     require_own_actor(call, agent, require_live(call, rows.get(jti)))
     return True
+
+
+def named_actor(claims: Mapping[str, Any]) -> Actor | None:
+    """Return the one actor that a verified token lets act for its subject (RFC 8693 §4.4), None for any.
+
+    Raises ``Refusal(invalid_grant)`` for a claim that names nobody exactly.
+    """
+    claim = claims.get("may_act")
+    if claim is None:
+        return None
+    issuer, subject = (claim.get("iss"), claim.get("sub")) if isinstance(claim, dict) else (None, None)
+    # Without this: a restriction that cannot be read would restrict nothing.
+    if not isinstance(issuer, str) or not isinstance(subject, str):
+        raise refused("may_act_shape")
+    return Actor(issuer, subject)
 
 
 def refused(reason: str, detail: str = "") -> Refusal:

@@ -3,7 +3,9 @@
 Delegation is the only kind issued: the person stays ``sub``, every actor stays visible in ``act``.
 """
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
 
 from broker.agents.snapshot import AgentView
 from broker.kernel.errors import ErrorCode, Refusal
@@ -12,6 +14,7 @@ from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE, Basis, SignInFact
 from broker.oauth.calls import Call
 from broker.oauth.grants import exchange_for_id_jag
 from broker.oauth.grants.presented import (
+    named_actor,
     refused,
     require_actor_shape,
     require_key,
@@ -22,7 +25,9 @@ from broker.oauth.grants.presented import (
 from broker.oauth.grants.standing import require_agent
 from broker.oauth.params import parse_scope
 from broker.oauth.targets import asked_resource
+from broker.oauth.tasks import asked_task
 from broker.policy.values import Actor, Parent, Wish
+from broker.tokens import encoding
 from broker.tokens.access import VerifiedAccessToken
 from broker.tokens.issuing import read_chain
 from broker.tokens.liveness import TokenRow, load_token_rows
@@ -65,7 +70,32 @@ def collect(tx: Transaction, call: Call) -> Basis:
         require_key(call, actor_token.jkt)
         require_own_actor(call, agent, require_live(call, rows.get(actor_token.jti)))
         actor = _joining_actor(call, agent, subject)
-    return _basis(call, agent, subject, actor)
+    basis = _basis(call, agent, subject, actor)
+    changes = _task_changes(tx, call, agent, subject)
+    # A token that goes on in the same hands stays meant for the same successor.
+    may_act = _successor(call, agent) or (named_actor(subject_token.claims) if actor is None else None)
+    if may_act is not None:
+        changes["may_act"] = may_act
+    if "task" in changes:
+        ends_at = min(subject.row.expires_at, changes["task"].expires_at)
+        changes["parent"] = replace(basis.parent, expires_at=ends_at)
+    return replace(basis, **changes) if changes else basis
+
+
+def _task_changes(tx: Transaction, call: Call, agent: AgentView, subject: _Subject) -> dict[str, Any]:
+    """Return what a task adds to the basis: one that begins or goes on here, or that of the subject token."""
+    told, row = subject.token.claims["dlg"], subject.row
+    inherited = {name: str(told[name]) for name in ("purpose_hash", "instance") if name in told}
+    task = asked_task(tx, call, agent, row, is_in_task=bool(inherited))
+    if task is None:
+        return dict(inherited)
+    digest = hashlib.sha256(task.purpose.encode()).digest()
+    return {
+        "task": task,
+        "txn": task.id,
+        "purpose_hash": "sha-256:" + encoding.encode(digest).decode(),
+        "instance": task.instance,
+    }
 
 
 def _require_types(call: Call) -> None:
@@ -84,9 +114,26 @@ def _require_types(call: Call) -> None:
         )
 
 
+def _successor(call: Call, agent: AgentView) -> Actor | None:
+    """Return the one agent that the token is to be handed to, by its id; a parameter of ours.
+
+    Whoever holds such a token and is another agent cannot join its chain (RFC 8693 §4.4).
+    """
+    if not call.params.has("delegate_to"):
+        return None
+    named = call.agents.agent(call.params.require("delegate_to"))
+    if named is None or named.id not in agent.delegable_to:
+        raise Refusal(ErrorCode.ACTOR_UNAUTHORIZED, "This agent may not act here.", reason="delegate_to")
+    return Actor(call.tenant.issuer, named.id)
+
+
 def _joining_actor(call: Call, agent: AgentView, subject: _Subject) -> Actor | None:
     if agent.id == subject.presenter:
         return None
+    named = named_actor(subject.token.claims)
+    # Without this: a token that was made for one agent would serve every other of its presenter (TEX-05).
+    if named is not None and not named.is_same_as(Actor(call.tenant.issuer, agent.id)):
+        raise Refusal(ErrorCode.ACTOR_UNAUTHORIZED, "This agent may not act here.", reason="may_act")
     # Without this: an agent that began a chain in its own name, and so is its subject, could re-enter it.
     if agent.id in subject.row.chain:
         raise Refusal(ErrorCode.ACTOR_UNAUTHORIZED, "This agent may not act here.", reason="actor_cycle")

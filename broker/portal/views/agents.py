@@ -14,6 +14,7 @@ from broker.portal.my_agents import (
     list_my_agents,
     permission_groups,
 )
+from broker.portal.my_tasks import end_my_task, list_my_tasks
 from broker.portal.revoking import find_receipt, revoke_agent
 from broker.tokens.reading import list_tokens, tokens_for
 from broker.web.current import call_context, runtime, tenant
@@ -51,6 +52,7 @@ def agent(agent_id: str) -> ResponseReturnValue:
         mine = get_my_agent(session, rt, here, user_id, agent_id, now)
         core = session.connection()
         tokens = list_tokens(core, here.id, tokens_for(user_id, agent_id, here.id), since=now - USE_SECONDS)
+        tasks = list_my_tasks(core, here.id, user_id, agent_id, now)
         moments = list_moments(core, here, known, user_id, mine)
     return render_template(
         "portal/agent.html",
@@ -59,8 +61,21 @@ def agent(agent_id: str) -> ResponseReturnValue:
         chain_svg=draw_longest_chain(tokens, here, known, now),
         tokens=draw_forest(tokens, tenant=here, agents=known, now=now),
         history=moments,
+        tasks=tasks,
         receipt=None,
     )
+
+
+@blueprint.post("/me/agents/<agent_id>/end-task")
+@login_required
+def end_task(agent_id: str) -> ResponseReturnValue:
+    """End one task that an agent began for the person."""
+    rt, here, ctx = runtime(), tenant(), call_context()
+    user_id, task_id = person().user_id or "", request.form.get("task_id", "")[:40]
+    with rt.database.write(here.id) as session:
+        get_my_agent(session, rt, here, user_id, agent_id, ctx.now)
+        end_my_task(session, rt, here.id, user_id, agent_id, task_id, ctx)
+    return see_other(url_for("portal.agent", tenant=here.slug, agent_id=agent_id))
 
 
 @blueprint.post("/me/agents/<agent_id>/revoke")
