@@ -71,15 +71,27 @@ class Filled:
 
 
 def new_fields(
-    model: type[pydantic.BaseModel], side: Side | None, form: FormValues, errors: Mapping[str, str]
+    model: type[pydantic.BaseModel],
+    side: Side | None,
+    form: FormValues,
+    errors: Mapping[str, str],
+    *,
+    make: str = "",
 ) -> tuple[list[FormField], list[FormField]]:
-    """Return (what has to be brought, what can be left as it is) of a new connection."""
+    """Return (what has to be brought, what can be left as it is) of a new connection.
+
+    Settings that concern other makes of provider than ``make``, if one is named, are left out.
+    """
     was_shown = bool(form.get(FILLED))
     settings = dict(side.settings) if side else {}
-    open_names = [name for name in model.model_fields if not takes_in(settings.get(name, ""))]
+    open_names = [
+        name
+        for name, schema in _schema(model).items()
+        if not takes_in(settings.get(name, "")) and (name in settings or _concerns(schema, make))
+    ]
     values = read_settings(model, form, open_names) if was_shown else settings
     fields = [_field(model, name, values, errors) for name in open_names]
-    needed = [one for one in fields if one.is_required]
+    needed = [one for one in fields if one.is_required and one.name.removeprefix(_SET) not in settings]
     brought = [
         FormField(
             name=_TAKE + take.name,
@@ -94,7 +106,7 @@ def new_fields(
         )
         for take in (side.takes if side else ())
     ]
-    return [*brought, *needed], [one for one in fields if not one.is_required]
+    return [*brought, *needed], [one for one in fields if one not in needed]
 
 
 def edit_fields(
@@ -225,7 +237,7 @@ def _field(
         value=_shown(value, control),
         picked=tuple(str(one) for one in value or ()) if is_list else (),
         options=_options(schema.get("items", schema)),
-        example="" if is_secret or not examples[0] else str(_shown(examples[0], control)),
+        example="" if is_secret or not examples[0] else str(_shown(examples[0], control)).partition("\n")[0],
         error=errors.get(_SET + name, ""),
     )
 
@@ -233,6 +245,10 @@ def _field(
 def _schema(model: type[pydantic.BaseModel]) -> dict[str, dict[str, Any]]:
     fields: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
     return fields
+
+
+def _concerns(schema: Mapping[str, Any], make: str) -> bool:
+    return not make or "makes" not in schema or make in schema["makes"]
 
 
 def _control(schema: Mapping[str, Any], is_secret: bool) -> Control:

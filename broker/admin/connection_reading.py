@@ -13,6 +13,7 @@ from idp_connectors.base import (
     Connector,
     ConnectorError,
     DiscoversProvider,
+    FollowsMetadata,
     ProviderPreview,
     ReadsMetadata,
 )
@@ -52,7 +53,11 @@ def read_provider(
         preview = _preview(desk, connector, side, form, upload)
     except (ConnectorError, Refusal) as error:
         return Reading(form, error=error.public)
-    filled, left = with_settings(connector.config_model, side, form, preview.settings)
+    settings = dict(preview.settings)
+    if isinstance(connector, FollowsMetadata) and not upload and not form.get(METADATA_TEXT).strip():
+        # Read once by hand and never again, the next certificate of the provider would lock everybody out.
+        settings["metadata_url"] = form.get(METADATA_URL).strip()
+    filled, left = with_settings(connector.config_model, side, form, settings)
     return Reading(filled, preview, left=left)
 
 

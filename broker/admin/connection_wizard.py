@@ -182,7 +182,8 @@ def setup_context(
     """Return the context of ``admin/connection_setup.html``."""
     side, connector = kit.find_side(draft.preset, draft.kind), kit.connectors[draft.kind]
     model = connector.config_model
-    brought, rest = new_fields(model, side, reading.form if reading else form, errors)
+    filled = reading.form if reading else form
+    brought, rest = new_fields(model, side, filled, errors, make=draft.preset)
     kept = keep(desk, form, secret_names(model, side), _place(draft), wrong=errors)
     return {
         **reading_context(desk, connector, form, reading),

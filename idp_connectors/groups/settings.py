@@ -26,30 +26,33 @@ class GroupLookupSettings(BaseModel):
         default="graph.microsoft.com",
         title="Microsoft Graph host",
         description="The cloud that the directory lives in. Only national clouds need another one.",
+        json_schema_extra={"makes": ["entra"]},
     )
     google_admin: str = Field(
         default="",
         max_length=320,
         title="Google administrator",
         description="The address of the administrator in whose name the service account reads groups.",
+        json_schema_extra={"makes": ["google"]},
     )
     google_service_account: SecretStr | None = Field(
         default=None,
         max_length=16_384,
         title="Google service account key",
         description="The JSON key file of the service account. It is stored encrypted.",
-        json_schema_extra={"secret": True},
+        json_schema_extra={"secret": True, "makes": ["google"]},
     )
     okta_api_client_id: str = Field(
         default="",
         max_length=512,
         title="Okta API service client ID",
         description="The identifier of the API service application that may read groups.",
+        json_schema_extra={"makes": ["okta"]},
     )
     okta_api_key: SecretStr | None = Field(
         default=None,
         max_length=16_384,
         title="Okta API service private key",
         description="The private key of that application, as JWK or PEM. It is stored encrypted.",
-        json_schema_extra={"secret": True},
+        json_schema_extra={"secret": True, "makes": ["okta"]},
     )

@@ -62,11 +62,13 @@ class SignInSettings(BaseModel):
         default=(),
         title="Microsoft Entra directories",
         description="Directory (tenant) ids whose people may sign in. Needed if the issuer is for many.",
+        json_schema_extra={"makes": ["entra"]},
     )
     hosted_domains: tuple[Text, ...] = Field(
         default=(),
         title="Google Workspace domains",
         description="Domains of the organisation. Accounts of others, private ones too, are refused.",
+        json_schema_extra={"makes": ["google"]},
     )
     client_id: Text = Field(
         title="Client ID", description="The identifier of the application registered at the provider."

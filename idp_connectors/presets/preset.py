@@ -150,7 +150,8 @@ def find_wrong_answers(side: Side, answers: Mapping[str, str]) -> dict[str, str]
         answer = answers.get(take.name, "").strip()
         # Without this: what is pasted into one part of an address changes the rest of it.
         if len(answer) > MAX_ANSWER_CHARS or not re.fullmatch(take.pattern, answer):
-            faults[take.name] = f"{take.title} does not look right. It is found under {take.console}."
+            wrong = "does not look right" if answer else "is needed"
+            faults[take.name] = f"{take.title} {wrong}. It is found under {take.console}."
     return faults
 
 

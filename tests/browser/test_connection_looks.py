@@ -1,5 +1,7 @@
 """A connection is added, edited, tested and removed: each page in light and dark, small and large."""
 
+from urllib.parse import parse_qsl, urlsplit
+
 import pytest
 
 from broker.demo.world import World
@@ -52,6 +54,24 @@ def test_a_connection_from_its_first_page_to_its_last(
     visitor.page.go_back()
     visitor.follow("Remove")
     gallery.take("admin-connection-remove")
+
+
+def test_the_set_up_of_every_make_by_every_protocol(
+    new_world: World, visitor: Visitor, gallery: Gallery
+) -> None:
+    enter_administration(visitor, new_world)
+    visitor.open(f"{new_world.tenant_url}/admin/connections/new")
+    offers = visitor.page.locator(".offer-kinds a").evaluate_all("all => all.map(one => one.href)")
+    assert len(offers) >= 11
+    for number, address in enumerate(offers):
+        visitor.open(address)
+        visitor.press("Continue")
+        visitor.page.locator("details.more-fields").last.locator("summary").click()
+        query = dict(parse_qsl(urlsplit(address).query))
+        gallery.take(f"admin-set-up-{query.get('preset', 'hand')}-{query['kind']}")
+        visitor.press("Save, switched off")
+        if number % 3 == 0:
+            gallery.take(f"admin-set-up-{query.get('preset', 'hand')}-{query['kind']}-wrong", status=400)
 
 
 def offer_changes(world: World) -> ConnectionView:

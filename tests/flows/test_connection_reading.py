@@ -79,6 +79,8 @@ def test_metadata_is_read_from_text_a_file_and_an_address(office: Office, metada
     assert_filled_in(read(admin, {}, **{"metadata-file": (BytesIO(document()), "idp.xml")}))
     page = read(admin, {}, **{"metadata-url": f"{metadata_address}/metadata"})
     assert_filled_in(page)
+    # What was read at an address is read there again.
+    assert shown(page)["set-metadata_url"] == f"{metadata_address}/metadata"
     assert office.events("connection.created") == []
 
     saved = save(admin, page, {})

@@ -54,6 +54,20 @@ def test_the_set_up_page_says_what_to_copy_where(office: Office) -> None:
     assert stored(office, "okta-saml") is None
 
 
+def test_settings_of_other_makes_and_what_the_make_fixes_are_out_of_the_way(office: Office) -> None:
+    admin = office.admin()
+    google = {"preset": "google", "kind": "oidc", "name": "Google", "slug": "google", "domains": ""}
+    page = go(admin, "setup", **google)
+    needed = page.text.partition("More settings")[0]
+    assert "take-client_id" in needed
+    assert "set-issuer" not in needed
+    assert shown(page)["set-issuer"] == "https://accounts.google.com"
+    assert not {"set-tenant_ids", "set-okta_api_key"} & set(shown(page))
+    by_hand = {"preset": "", "kind": "oidc", "name": "By hand", "slug": "hand", "domains": ""}
+    everything = shown(go(admin, "setup", **by_hand))
+    assert {"set-tenant_ids", "set-okta_api_key", "set-hosted_domains"} <= set(everything)
+
+
 def test_a_connection_is_saved_switched_off_and_sealed(office: Office) -> None:
     admin = office.admin()
     answer = go(admin, "save", **OKTA, **{**shown(go(admin, "setup", **OKTA)), **BROUGHT})
@@ -83,7 +97,7 @@ def test_a_connection_is_saved_switched_off_and_sealed(office: Office) -> None:
     ("change", "words"),
     [
         pytest.param({"take-issuer": "http://acme.okta.com"}, "Issuer does not look right", id="shape"),
-        pytest.param({"take-client_secret": ""}, "Client secret does not look right", id="absent-secret"),
+        pytest.param({"take-client_secret": ""}, "Client secret is needed", id="absent-secret"),
         pytest.param({"set-scopes": "profile"}, "The scopes must contain openid.", id="rule-of-the-model"),
         pytest.param({"set-subject": "email"}, "Input should be", id="choice-that-is-not-offered"),
     ],
@@ -177,7 +191,7 @@ def test_a_kept_secret_is_good_for_its_own_page_alone(office: Office, change: st
         draft["preset"] = "generic"
     answer = go(admin, "save", **draft, **kept)
     assert answer.status_code == 400
-    assert "Client secret does not look right" in answer.text
+    assert "Client secret is needed" in answer.text
     assert stored(office) is None
 
 
