@@ -28,6 +28,7 @@ from broker.tokens.models import (
     IssuedToken,
     LogoutNotice,
     OneTimeLink,
+    PushedRequest,
     RefreshToken,
     Task,
 )
@@ -60,6 +61,7 @@ EXPIRING = (
     _expiring(RefreshToken, _DAY),
     _expiring(OneTimeLink, _DAY),
     _expiring(Task, 30 * _DAY),
+    _expiring(PushedRequest),
     # A week of what providers asked; the expiry is a week after the request.
     _expiring(ScimRequest),
     _expiring(ScimToken, 30 * _DAY),

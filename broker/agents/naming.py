@@ -29,9 +29,12 @@ def check_resource_identifier(field: str, identifier: str) -> None:
         raise _refuse(f"{field}: {identifier[:200]!r} is not an address") from None
     is_plain = identifier.isascii() and identifier.isprintable() and not re.search(r"[\s#@\\]", identifier)
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)
-    if not (is_plain and is_safe and host) or len(identifier) > 500:
+    # Requests are compared in this one spelling; a resource in another would never be found (RI-06).
+    is_canonical = parts.netloc == parts.netloc.lower() and (parts.path != "/" or parts.query)
+    if not (is_plain and is_safe and host and is_canonical) or len(identifier) > 500:
         raise _refuse(
-            f"{field}: {identifier[:200]!r} must be an https address without fragment (http only on loopback)"
+            f"{field}: {identifier[:200]!r} must be an https address without fragment (http only on "
+            "loopback), its host in lower case, without a slash that ends the host"
         )
 
 

@@ -47,6 +47,8 @@ class ClientOptions:
     """This client can only tell sessions apart by ``sid``, which every logout token has."""
     dpop_bound_access_tokens: bool = False
     """Refuse this client a token without a DPoP proof (RFC 9449 §5.2)."""
+    require_pushed_authorization_requests: bool = False
+    """Accept only authorization requests that this client pushed first (RFC 9126 §6)."""
     jwks_uri: str = ""
     """Where the keys of a ``private_key_jwt`` client are read, instead of ``jwks``."""
     token_endpoint_auth_signing_alg: str = ""

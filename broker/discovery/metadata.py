@@ -7,6 +7,7 @@ from typing import Any
 
 from broker.agents.trusts.snapshot import load_trusts
 from broker.kernel.runtime import Runtime
+from broker.oauth.authorization_request import RESPONSE_MODES
 from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE, ID_TOKEN_TYPE, REFRESH_TOKEN_TYPE
 from broker.oauth.client_auth import ASSERTION_ALGORITHMS, METHODS
 from broker.oauth.dpop import ALGORITHMS as DPOP_ALGORITHMS
@@ -37,9 +38,11 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
         "end_session_endpoint": f"{issuer}/logout",
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
+        "pushed_authorization_request_endpoint": f"{issuer}/par",
+        "require_pushed_authorization_requests": tenant.settings.require_pushed_authorization_requests,
         "scopes_supported": sorted(IDENTITY_SCOPES),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": list(RESPONSE_MODES),
         "grant_types_supported": _grant_types(rt, tenant),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,

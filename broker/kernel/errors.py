@@ -63,6 +63,8 @@ class ErrorCode(StrEnum):
     """The access token lacks a scope that the operation needs."""
     REQUEST_NOT_SUPPORTED = "request_not_supported"
     """Request objects are not offered."""
+    INVALID_REQUEST_URI = "invalid_request_uri"
+    """The pushed request has expired, was used before, or is another client's."""
     REQUEST_URI_NOT_SUPPORTED = "request_uri_not_supported"
     """``request_uri`` is not offered."""
     UNMET_AUTHENTICATION_REQUIREMENTS = "unmet_authentication_requirements"

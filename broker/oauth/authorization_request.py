@@ -10,13 +10,19 @@ from typing import Any
 
 from broker.agents.snapshot import AgentsSnapshot, AgentView, ClientView
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
+from broker.kernel.runtime import Runtime
 from broker.oauth.params import Params, parse_scope
 from broker.oauth.redirect_uris import is_registered
 from broker.oauth.targets import IDENTITY_SCOPES, canonical
 from broker.tenants.snapshot import TenantSnapshot
+from broker.tokens.id_tokens import verify_id_token
 
 _SHA256 = re.compile(r"[A-Za-z0-9_-]{43}")
 _PROMPTS = frozenset({"none", "login", "consent", "select_account"})
+RESPONSE_MODES = ("query", "form_post")
+HINT_SECONDS = 30 * 86_400
+"""How long after its end an ID token still says whom a client expects."""
+
 MAX_RESOURCES = 10
 MAX_ACR_VALUES = 10
 MAX_ACR_CHARS = 200
@@ -30,6 +36,7 @@ class Asker:
     agent: AgentView
     redirect_uri: str
     state: str
+    response_mode: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,8 @@ class AuthorizationRequest:
     login_hint: str
     asked_at: int
     dpop_jkt: str = ""
+    response_mode: str = "query"
+    subject_hint: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the request for storage in an interaction."""
@@ -79,11 +88,14 @@ def read_asker(agents: AgentsSnapshot, params: Params, now: int) -> Asker:
         raise _shown("This application may not ask people for permission.", "not_an_agents_client")
     if not agent.is_active(now):
         raise _shown("This agent has been stopped.", "agent_stopped", WhoseMove.ADMIN)
-    return Asker(client, agent, redirect_uri, params.get("state"))
+    # Answers to what is wrong with the rest go by the mode that was asked for, as far as we know it.
+    asked = params.get("response_mode")
+    mode = asked if asked in RESPONSE_MODES else "query"
+    return Asker(client, agent, redirect_uri, params.get("state"), mode)
 
 
 def read_request(
-    tenant: TenantSnapshot, agents: AgentsSnapshot, asker: Asker, params: Params, now: int
+    rt: Runtime, tenant: TenantSnapshot, agents: AgentsSnapshot, asker: Asker, params: Params, now: int
 ) -> AuthorizationRequest:
     """Return the rest of the request; raises a ``Refusal`` that goes back to the client."""
     if params.has("request"):
@@ -92,10 +104,8 @@ def read_request(
         raise Refusal(ErrorCode.REQUEST_URI_NOT_SUPPORTED, "request_uri is not offered.")
     if params.require("response_type") != "code":
         raise Refusal(ErrorCode.UNSUPPORTED_RESPONSE_TYPE, "Only response_type=code is offered.")
-    if params.get("response_mode") not in {"", "query"}:
-        raise Refusal(
-            ErrorCode.INVALID_REQUEST, "Only response_mode=query is offered.", reason="response_mode"
-        )
+    if params.get("response_mode") not in {"", *RESPONSE_MODES}:
+        raise Refusal(ErrorCode.INVALID_REQUEST, "This response_mode is not offered.", reason="response_mode")
     # Without this: a code stolen on its way back could be redeemed by whoever holds it (RFC 7636, O19).
     if params.get("code_challenge_method") != "S256" or not _SHA256.fullmatch(params.get("code_challenge")):
         raise Refusal(ErrorCode.INVALID_REQUEST, "PKCE with S256 is required.", reason="pkce_required")
@@ -117,6 +127,8 @@ def read_request(
         login_hint=params.get("login_hint")[:320],
         asked_at=now,
         dpop_jkt=_read_jkt(params),
+        response_mode=asker.response_mode,
+        subject_hint=_read_subject_hint(rt, tenant, asker, params, now),
     )
 
 
@@ -166,6 +178,25 @@ def _read_max_age(params: Params) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise Refusal(ErrorCode.INVALID_REQUEST, "max_age is not a number of seconds.", reason="max_age")
     return int(text)
+
+
+def _read_subject_hint(rt: Runtime, tenant: TenantSnapshot, asker: Asker, params: Params, now: int) -> str:
+    """Return whom the client expects (OpenID Connect Core §3.1.2.1), by an ID token that it had from us.
+
+    The token may have ended: it is no credential here, it can only make us ask for another person.
+    """
+    token = params.get("id_token_hint")
+    if not token:
+        return ""
+    try:
+        claims = verify_id_token(
+            rt, tenant, token, client_id=asker.client.client_id, now=now, grace_seconds=HINT_SECONDS
+        )
+    except Refusal as refusal:
+        raise Refusal(
+            ErrorCode.INVALID_REQUEST, "id_token_hint is none of our ID tokens.", reason="id_token_hint"
+        ) from refusal
+    return str(claims["sub"])
 
 
 def _read_jkt(params: Params) -> str:

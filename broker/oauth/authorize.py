@@ -5,6 +5,7 @@
 Every stop is a fact in the interaction's row; whoever comes back with the handle is asked anew.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -23,8 +24,9 @@ from broker.directory.roles import live_roles
 from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.runtime import Runtime
-from broker.oauth.authorization_request import AuthorizationRequest, read_asker, read_request
+from broker.oauth.authorization_request import Asker, AuthorizationRequest, read_asker, read_request
 from broker.oauth.client_resolution import ensure_client
+from broker.oauth.par import require_pushed, take_pushed
 from broker.oauth.params import Params
 from broker.oauth.preview import preview
 from broker.oauth.redirect_uris import is_loopback, response_url
@@ -37,10 +39,14 @@ from broker.tokens.sessions import BrowserSessionView
 
 @dataclass(frozen=True, slots=True)
 class Onward:
-    """Where the browser goes next; ``is_answer`` when that is the client's redirect URI."""
+    """Where the browser goes next; ``is_answer`` when that is the client's redirect URI.
+
+    With ``fields`` it gets there by a form that posts them (OAuth 2.0 Form Post Response Mode).
+    """
 
     location: str
     is_answer: bool
+    fields: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +67,17 @@ def begin(visit: Visit, params: Params) -> Onward:
     answers to the client, with ``state`` and ``iss`` (RFC 9207).
     """
     ensure_client(visit.rt, visit.tenant, params.get("client_id"), visit.ctx)
+    pushed = take_pushed(visit.rt, visit.tenant, params, visit.ctx.now)
+    params = pushed or params
     agents = load_agents(visit.rt, visit.tenant.id)
     asker = read_asker(agents, params, visit.ctx.now)
     try:
-        request = read_request(visit.tenant, agents, asker, params, visit.ctx.now)
+        if pushed is None:
+            require_pushed(visit.tenant, asker.client)
+        request = read_request(visit.rt, visit.tenant, agents, asker, params, visit.ctx.now)
     except Refusal as refusal:
         _record_refusal(visit, asker.client.client_id, refusal)
-        return _error(visit, asker.redirect_uri, asker.state, refusal)
+        return _error(visit, asker, refusal)
     with visit.rt.database.write(visit.tenant.id) as session:
         handle = interactions.open_interaction(
             session,
@@ -94,7 +104,7 @@ def advance(visit: Visit, handle: str) -> Onward:
                 raise
             interactions.finish(session, visit.tenant.id, handle, visit.ctx.now)
             _record_refusal(visit, request.client_id, refusal, session)
-            return _error(visit, request.redirect_uri, request.state, refusal)
+            return _error(visit, request, refusal)
 
 
 def _step(
@@ -124,8 +134,7 @@ def _step(
     # Used up before anything is issued: two tabs of one request get one code.
     interactions.finish(session, visit.tenant.id, handle, visit.ctx.now)
     code = _issue(visit, session, request, person, agents, consent, shown["granted"])
-    answer = {"code": code, "state": request.state, "iss": visit.tenant.issuer}
-    return Onward(response_url(request.redirect_uri, answer), is_answer=True)
+    return _answer(visit, request, {"code": code})
 
 
 def _consent(
@@ -237,14 +246,20 @@ def _page(visit: Visit, page: str, **query: str) -> Onward:
     return Onward(f"/t/{visit.tenant.slug}/{page}{tail}", is_answer=False)
 
 
-def _error(visit: Visit, redirect_uri: str, state: str, refusal: Refusal) -> Onward:
-    answer = {
-        "error": refusal.code.value,
-        "error_description": refusal.public,
-        "state": state,
-        "iss": visit.tenant.issuer,
-    }
-    return Onward(response_url(redirect_uri, answer), is_answer=True)
+def _error(visit: Visit, asked: Asker | AuthorizationRequest, refusal: Refusal) -> Onward:
+    return _answer(visit, asked, {"error": refusal.code.value, "error_description": refusal.public})
+
+
+def _answer(visit: Visit, asked: Asker | AuthorizationRequest, members: dict[str, str]) -> Onward:
+    """Return an answer in the mode that was asked for, always with ``iss`` (RFC 9207 §2).
+
+    Without it: a client of two servers could take one's answer for the other's (O16).
+    """
+    answer = {**members, "state": asked.state, "iss": visit.tenant.issuer}
+    if asked.response_mode != "form_post":
+        return Onward(response_url(asked.redirect_uri, answer), is_answer=True)
+    fields = {name: value for name, value in answer.items() if value}
+    return Onward(asked.redirect_uri, is_answer=True, fields=fields)
 
 
 def _record_refusal(visit: Visit, client_id: str, refusal: Refusal, session: Session | None = None) -> None:

@@ -127,6 +127,15 @@ def current_nonce(rt: Runtime, tenant: TenantSnapshot, now: int) -> str:
     return _nonce(rt, tenant, now // NONCE_SECONDS)
 
 
+def nonce_headers(
+    rt: Runtime, tenant: TenantSnapshot, proof: Proof | None, now: int
+) -> list[tuple[str, str]]:
+    """Return the header of a good answer that spares the client its next round for a nonce."""
+    if proof is None or not tenant.settings.dpop_nonces:
+        return []
+    return [("DPoP-Nonce", current_nonce(rt, tenant, now))]
+
+
 def refused(reason: str, detail: str = "") -> Refusal:
     """Return the refusal of a proof; why is in the log and the audit event."""
     return Refusal(

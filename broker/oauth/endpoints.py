@@ -9,6 +9,7 @@ from broker.kernel.plain import PlainReply, PlainRequest, json_reply
 from broker.kernel.runtime import Runtime
 from broker.oauth.dpop import current_nonce
 from broker.oauth.introspection import introspection_endpoint
+from broker.oauth.par import par_endpoint
 from broker.oauth.pipeline import token_endpoint
 from broker.oauth.registration import registration_endpoint
 from broker.oauth.registration_management import METHODS as MANAGEMENT_METHODS
@@ -36,6 +37,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "token": token_endpoint,
     "introspect": introspection_endpoint,
     "revoke": revocation_endpoint,
+    "par": par_endpoint,
     "userinfo": userinfo_endpoint,
     "jwks": jwks_endpoint,
     "register": registration_endpoint,
@@ -45,6 +47,7 @@ METHODS: dict[str, frozenset[str]] = {
     "token": frozenset({"POST"}),
     "introspect": frozenset({"POST"}),
     "revoke": frozenset({"POST"}),
+    "par": frozenset({"POST"}),
     "userinfo": frozenset({"GET", "POST"}),
     "jwks": frozenset({"GET", "HEAD"}),
     "register": frozenset({"POST"}),

@@ -1,6 +1,6 @@
 """Parameters of OAuth requests: each at most once, of sane size, in the one place where it may stand."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
 from broker.kernel.errors import ErrorCode, Refusal
@@ -36,6 +36,13 @@ class Params:
         """Return every value of a repeatable parameter."""
         return self._lists.get(name, ())
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return every parameter with each of its values, as ``params_of`` takes them."""
+        return [
+            *self._values.items(),
+            *((name, value) for name, values in self._lists.items() for value in values),
+        ]
+
     def has(self, name: str) -> bool:
         """Say whether ``name`` was sent at all, even empty."""
         return name in self._values or name in self._lists
@@ -53,6 +60,11 @@ def parse_pairs(text: str) -> Params:
         raise Refusal(
             ErrorCode.INVALID_REQUEST, "The parameters are malformed.", reason="malformed"
         ) from None
+    return params_of(pairs)
+
+
+def params_of(pairs: Iterable[tuple[str, str]]) -> Params:
+    """Return pairs as parameters; raises ``Refusal(invalid_request)`` as ``parse_pairs`` does."""
     values: dict[str, str] = {}
     lists: dict[str, tuple[str, ...]] = {}
     for name, value in pairs:

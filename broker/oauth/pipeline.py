@@ -18,7 +18,7 @@ from broker.kernel.runtime import Runtime
 from broker.oauth.basis import Basis
 from broker.oauth.calls import Call
 from broker.oauth.client_auth import Authenticated, authenticate_client
-from broker.oauth.dpop import TOKEN_TYPE, current_nonce, read_proof, require_binding
+from broker.oauth.dpop import TOKEN_TYPE, nonce_headers, read_proof, require_binding
 from broker.oauth.fan_out import require_room
 from broker.oauth.grants import GRANTS, PREPARATIONS
 from broker.oauth.params import parse_form
@@ -55,8 +55,7 @@ def token_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -
     call, refused = _prepared(call, grant_type)
     document = rt.committer.submit(lambda tx: _run(tx, call, caller, grant_type, refused))
     headers = [("Pragma", "no-cache"), ("Cache-Control", "no-store")]
-    if proof is not None and tenant.settings.dpop_nonces:
-        headers.append(("DPoP-Nonce", current_nonce(rt, tenant, request.ctx.now)))
+    headers += nonce_headers(rt, tenant, proof, request.ctx.now)
     return json_reply(200, document, headers)
 
 

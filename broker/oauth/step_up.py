@@ -21,8 +21,14 @@ def needs_sign_in(person: BrowserSessionView, view: InteractionView, request: Au
     ``login_required``, ``unmet_authentication_requirements``.
     """
     is_new = view.request.get(_SENT_WITH, person.id) != person.id
-    if "select_account" in request.prompts and not is_new:
+    is_expected = request.subject_hint in {"", person.user_id}
+    if not is_new and ("select_account" in request.prompts or not is_expected):
         return True
+    # Without this: a client that asked for one person would be answered about another.
+    if not is_expected:
+        raise Refusal(
+            ErrorCode.LOGIN_REQUIRED, "Somebody else signed in than was expected.", reason="other_person"
+        )
     unproven = find_unproven(_wanted(request), ShownProof(person.proven_at, person.acr, is_new))
     if unproven is None:
         return False

@@ -1,5 +1,6 @@
 """Which resource a request means (RFC 8707): exactly one per access token, and only a known, active one."""
 
+import re
 from dataclasses import replace
 
 from broker.agents.snapshot import AgentView, ClientView
@@ -8,6 +9,7 @@ from broker.kernel.errors import ErrorCode, Refusal
 from broker.oauth.calls import Call
 from broker.policy.values import Ceiling, ResourceView
 
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)(.*)", re.DOTALL)
 IDENTITY_SCOPES = frozenset({"openid", "profile", "email"})
 """Scopes of OpenID Connect; for an access token they count at the tenant's own userinfo endpoint only."""
 
@@ -27,8 +29,12 @@ def asked_resource(call: Call) -> str | None:
 
 
 def canonical(identifier: str) -> str:
-    """Return a resource indicator without the trailing slash of an empty path, else unchanged (RI-06)."""
-    return identifier[:-1] if identifier.endswith("/") and identifier.count("/") == 3 else identifier
+    """Return a resource indicator in its one spelling: place in lower case, no slash alone (RI-06)."""
+    found = _ADDRESS.fullmatch(identifier)
+    if found is None:
+        return identifier
+    place, rest = found.groups()
+    return place.lower() + ("" if rest == "/" else rest)
 
 
 def find_target(call: Call, identifier: str) -> ResourceView | None:

@@ -71,6 +71,8 @@ class TenantSettings:
     agent or the resource demands it."""
     dpop_nonces: Annotated[bool, Field(strict=True)] = False
     """Demand a nonce of ours in every DPoP proof, which costs a client one more request now and then."""
+    require_pushed_authorization_requests: Annotated[bool, Field(strict=True)] = False
+    """Accept only authorization requests that their client pushed first (RFC 9126)."""
     admin_role: Annotated[str, Field(max_length=100)] = ""
     """People who hold this role may open the admin pages; empty lets in nobody but by setup link."""
 

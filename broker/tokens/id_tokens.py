@@ -70,11 +70,12 @@ def id_token_key(rt: Runtime, tenant: TenantSnapshot, algorithm: str | None) -> 
 
 
 def verify_id_token(
-    rt: Runtime, tenant: TenantSnapshot, token: str, *, client_id: str, now: int
+    rt: Runtime, tenant: TenantSnapshot, token: str, *, client_id: str, now: int, grace_seconds: int = 0
 ) -> dict[str, Any]:
     """Return the claims of an ID token that we issued to ``client_id`` alone and that has not ended.
 
-    Raises ``Refusal(invalid_token)`` with a reason.
+    With ``grace_seconds`` it may have ended so long ago: for hints, which prove nothing. Raises
+    ``Refusal(invalid_token)`` with a reason.
     """
     keys = _keys_named(rt, tenant, token)
     profile = JwtProfile(
@@ -85,7 +86,7 @@ def verify_id_token(
         max_age_seconds=ID_TOKEN_TTL_SECONDS,
         required=frozenset({"iss", "sub", "aud", "iat", "exp"}),
     )
-    claims = verify_jwt(token, profile, keys, now=now, skew=0)
+    claims = verify_jwt(token, profile, keys, now=now, skew=grace_seconds)
     # Without this: what was issued before the tenant was switched off would count again afterwards.
     if claims["iat"] <= tenant.cutoff_at:
         raise Refusal(ErrorCode.INVALID_TOKEN, "The token is not valid.", reason="tenant_cutoff")

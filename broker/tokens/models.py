@@ -147,6 +147,23 @@ class AuthorizationCode(TenantScoped, Base):
     __table_args__ = (Index("ix_authorization_codes_expires_at", "expires_at"),)
 
 
+class PushedRequest(TenantScoped, Base):
+    """An authorization request that its client pushed (RFC 9126); taken by one conditional UPDATE."""
+
+    __tablename__ = "pushed_requests"
+
+    uri_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    client_id: Mapped[str] = mapped_column(String(200))
+    params: Mapped[list[list[str]]] = mapped_column(JSON)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    spent_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index("ix_pushed_requests_client", "tenant_id", "client_id", "expires_at"),
+        Index("ix_pushed_requests_expires_at", "expires_at"),
+    )
+
+
 class RefreshToken(TenantScoped, Base):
     """One link of a refresh family; the family is the grant. Spent by one conditional UPDATE."""
 

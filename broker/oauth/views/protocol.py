@@ -9,7 +9,7 @@ from broker.oauth.params import MAX_BODY_BYTES, parse_form, parse_pairs
 from broker.web.browser import ensure_browser_secret
 from broker.web.current import call_context, runtime
 from broker.web.current import tenant as current_tenant
-from broker.web.onward import see_other
+from broker.web.onward import post_to, see_other
 from broker.web.plain_adapter import flask_response, plain_request
 from broker.web.sessions import find_signed_in
 
@@ -45,6 +45,8 @@ def authorization(tenant: str) -> Response:
     visit = authorize.Visit(runtime(), current_tenant(), call_context(), ensure_browser_secret(), session)
     handle = params.get("resume")
     onward = authorize.advance(visit, handle) if handle else authorize.begin(visit, params)
+    if onward.fields is not None:
+        return post_to(onward.location, onward.fields)
     return see_other(onward.location)
 
 

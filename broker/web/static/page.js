@@ -68,6 +68,13 @@
     }
   }
 
+  // An answer for an application goes on by itself; without scripts the person presses its button.
+  function sendAnswer() {
+    const form = document.querySelector("form[data-answer]");
+    if (form) form.submit();
+  }
+
   wireCopyButtons();
   wireConfirmations();
+  sendAnswer();
 })();
