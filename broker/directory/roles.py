@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from sqlalchemy import Connection, Table, bindparam, case, null, select
+from sqlalchemy import Connection, Select, Table, case, null, or_, select
 
 from broker.directory.models import GroupMapping, GroupSnapshot, Role
-from broker.kernel.prepared import Prepared
+from broker.kernel.prepared import Key, PreparedForMany
 from broker.kernel.runtime import Runtime
 from broker.policy.roles import GroupFact, MappingRule, roles_of
 from broker.tenants.snapshot import get_tenant
@@ -18,8 +18,13 @@ GRACE_SECONDS = 86_400
 _GROUPS = cast(Table, GroupSnapshot.__table__)
 _ROLES = cast(Table, Role.__table__)
 _RULES = cast(Table, GroupMapping.__table__)
-_SELECT_GROUPS = Prepared(
-    select(
+
+
+def _told_of(people: Sequence[Key]) -> Select[Any]:
+    these = ((_GROUPS.c.tenant_id == key("tenant")) & (_GROUPS.c.user_id == key("of_user")) for key in people)
+    return select(
+        _GROUPS.c.tenant_id,
+        _GROUPS.c.user_id,
         _GROUPS.c.connection_id,
         _GROUPS.c.groups,
         _GROUPS.c.state,
@@ -30,10 +35,10 @@ _SELECT_GROUPS = Prepared(
             "complete_groups"
         ),
         _GROUPS.c.complete_at,
-    )
-    .where(_GROUPS.c.tenant_id == bindparam("tenant"), _GROUPS.c.user_id == bindparam("of_user"))
-    .order_by(_GROUPS.c.fetched_at)
-)
+    ).where(or_(*these))
+
+
+_SELECT_GROUPS = PreparedForMany(_told_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +109,30 @@ def live_roles(connection: Connection, rt: Runtime, tenant_id: str, user_id: str
     while they still name a group that gives it, and only for ``GRACE_SECONDS`` from that answer on. A
     disabled connection's facts count for nothing.
     """
+    person = (tenant_id, user_id)
+    return roles_now(rt, tenant_id, read_told(connection, [person]).get(person, ()), now)
+
+
+def read_told(
+    connection: Connection, people: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """Return by (tenant, user) what every connection last told of them, the oldest first."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    asked = [{"tenant": tenant_id, "of_user": user_id} for tenant_id, user_id in people]
+    for row in _SELECT_GROUPS.rows(connection, asked):
+        found.setdefault((row.tenant_id, row.user_id), []).append(row)
+    return {person: tuple(sorted(rows, key=_fetched_at)) for person, rows in found.items()}
+
+
+def _fetched_at(row: Any) -> int:
+    fetched_at: int = row.fetched_at
+    return fetched_at
+
+
+def roles_now(rt: Runtime, tenant_id: str, rows: Sequence[Any], now: int) -> LiveRoles:
+    """Return the roles that follow now from what was told (``read_told``), as ``live_roles`` does."""
     book = load_roles(rt, tenant_id)
     tenant = get_tenant(rt, tenant_id)
-    rows = _SELECT_GROUPS.rows(connection, {"tenant": tenant_id, "of_user": user_id})
     roles: set[str] = set()
     states: list[str] = []
     sources: list[str] = []

@@ -6,7 +6,7 @@ never answer its own caller.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -18,15 +18,47 @@ from broker.kernel.errors import Refusal
 T = TypeVar("T")
 Work = Callable[["Transaction"], Any]
 Flush = Callable[[Connection, Sequence[Any]], None]
+Read = Callable[[Connection, Sequence[Any]], Mapping[Any, Any]]
+Ahead = tuple[Read, Hashable]
+"""What a work is going to ask ``Transaction.find`` for."""
 
 
 class Transaction:
-    """A shared write transaction; rows of one kind can be deferred and written together at its end."""
+    """A shared write transaction: rows of one kind are read together at first and written together at last.
 
-    def __init__(self, connection: Connection) -> None:
+    ``ahead`` is what its works are going to ask ``find`` for.
+    """
+
+    def __init__(self, connection: Connection, ahead: Iterable[Ahead] = ()) -> None:
         self.connection = connection
         self._deferred: dict[Flush, list[Any]] = {}
+        self._ahead: dict[Read, dict[Hashable, None]] = {}
+        for read, key in ahead:
+            self._ahead.setdefault(read, {})[key] = None
+        self._found: dict[Read, dict[Hashable, Any]] = {}
         _open[connection] = self
+
+    def find(self, read: Read, key: Hashable) -> Any:
+        """Return what ``read(connection, keys)`` has for ``key``, or None.
+
+        It is called once for all that the works of the batch announced, and what it found is remembered
+        until ``flush``, which whoever ends something calls first (``flush_deferred``).
+        """
+        found = self._found.setdefault(read, {})
+        if key not in found:
+            keys = self._ahead.pop(read, {})
+            keys[key] = None
+            some = read(self.connection, list(keys))
+            found.update((one, some.get(one)) for one in keys)
+        return found[key]
+
+    def forget(self) -> None:
+        """Have ``find`` look again from here on, once for each key.
+
+        Without this: a work could rely on what an earlier one of its batch has just ended.
+        """
+        self._ahead.clear()
+        self._found.clear()
 
     def defer(self, flush: Flush, item: Any) -> None:
         """Have ``flush(connection, items)`` called once before the commit with all its deferred items."""
@@ -37,7 +69,8 @@ class Transaction:
         return self._deferred.get(flush, ())
 
     def flush(self) -> None:
-        """Write what was deferred, in the order in which the kinds first came."""
+        """Write what was deferred, in the order in which the kinds first came; forget what was found."""
+        self.forget()
         while self._deferred:
             deferred, self._deferred = self._deferred, {}
             for write, items in deferred.items():
@@ -60,10 +93,11 @@ def flush_deferred(connection: Connection) -> None:
 
 
 class _Ticket:
-    __slots__ = ("_answered", "error", "must_lead", "result", "work")
+    __slots__ = ("_answered", "ahead", "error", "must_lead", "result", "work")
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, ahead: Sequence[Ahead]) -> None:
         self.work = work
+        self.ahead = ahead
         self.result: Any = None
         self.error: BaseException | None = None
         self.must_lead = False
@@ -93,15 +127,16 @@ class GroupCommitter:
         self._queue: list[_Ticket] = []
         self._is_led = False
 
-    def submit(self, work: Callable[[Transaction], T]) -> T:
+    def submit(self, work: Callable[[Transaction], T], ahead: Sequence[Ahead] = ()) -> T:
         """Return what ``work(transaction)`` returned, once it is durable.
 
+        ``ahead`` names what the work will ask ``Transaction.find`` for, to be read with what others ask.
         A ``Refusal`` raised by ``work`` is an answer: what the work wrote before raising is committed
         (a revocation on reuse must survive its refusal). Any other exception undoes the batch, and each
         work is run again alone, so that one fault cannot take others down: a work may run twice and
         must not have effects outside of its transaction.
         """
-        ticket = _Ticket(work)
+        ticket = _Ticket(work, ahead)
         with self._lock:
             self._queue.append(ticket)
             leads = not self._is_led
@@ -141,7 +176,7 @@ class GroupCommitter:
 
     def _run(self, batch: list[_Ticket]) -> None:
         with self._database.core_write() as connection:
-            transaction = Transaction(connection)
+            transaction = Transaction(connection, [one for ticket in batch for one in ticket.ahead])
             for ticket in batch:
                 ticket.error = None
                 try:

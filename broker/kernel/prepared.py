@@ -5,16 +5,20 @@ its values and the transaction stay SQLAlchemy's; only the way through is short.
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Select, Update
+from sqlalchemy import BindParameter, CompoundSelect, Connection, Insert, Select, Update, bindparam
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 Convert = Callable[[Any], Any]
+Reading = Select[Any] | CompoundSelect[Any]
+Key = Callable[[str], BindParameter[Any]]
+"""Gives the place of one of a key's values, by name, in a statement about many keys."""
 
 
 class Prepared:
@@ -22,9 +26,9 @@ class Prepared:
 
     __slots__ = ("_plans", "_statement")
 
-    def __init__(self, statement: Select[Any] | Insert | Update) -> None:
+    def __init__(self, statement: Reading | Insert | Update) -> None:
         self._statement = statement
-        self._plans: dict[str, _Plan] = {}
+        self._plans: dict[type[Dialect], _Plan] = {}
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         """Return all rows as named tuples; raises what SQLAlchemy would (``DBAPIError`` and its kinds).
@@ -56,11 +60,36 @@ class Prepared:
 
     def _plan(self, dialect: Dialect) -> "_Plan":
         # By driver, not by dialect object: every engine has its own, and tests open many.
-        name = f"{dialect.name}+{dialect.driver}"
-        plan = self._plans.get(name)
+        driver = dialect.__class__
+        plan = self._plans.get(driver)
         if plan is None:
-            plan = self._plans[name] = _compile(self._statement, dialect)
+            plan = self._plans[driver] = _compile(self._statement, dialect)
         return plan
+
+
+class PreparedForMany:
+    """A statement about many keys at once; compiled for a few sizes, whose last key fills what is left."""
+
+    __slots__ = ("_make", "_sizes")
+
+    def __init__(self, make: Callable[[Sequence[Key]], Reading]) -> None:
+        self._make = make
+        self._sizes: dict[int, Prepared] = {}
+
+    def rows(self, connection: Connection, keys: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Return what ``Prepared.rows`` would for at least one key; a row may come twice."""
+        size = 1 << (len(keys) - 1).bit_length()
+        prepared = self._sizes.get(size)
+        if prepared is None:
+            places = [partial(_place, number) for number in range(size)]
+            prepared = self._sizes[size] = Prepared(self._make(places))
+        filled = [*keys, *[keys[-1]] * (size - len(keys))]
+        values = {f"{name}_{number}": key[name] for number, key in enumerate(filled) for name in key}
+        return prepared.rows(connection, values)
+
+
+def _place(number: int, name: str) -> BindParameter[Any]:
+    return bindparam(f"{name}_{number}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +120,10 @@ class _Plan:
         return self.row(columns)
 
 
-def _compile(statement: Select[Any] | Insert | Update, dialect: Dialect) -> _Plan:
+def _compile(statement: Reading | Insert | Update, dialect: Dialect) -> _Plan:
     compiled = statement.compile(dialect=dialect)
     binds = compiled.binds
-    columns = list(statement.selected_columns) if isinstance(statement, Select) else []
+    columns = list(statement.selected_columns) if isinstance(statement, Select | CompoundSelect) else []
     made = ((name, _to_driver(bind.type, dialect)) for name, bind in binds.items())
     read = ((place, _from_driver(column.type, dialect)) for place, column in enumerate(columns))
     order = compiled.positiontup

@@ -5,7 +5,7 @@ from broker.kernel.group_commit import Transaction
 from broker.oauth.basis import Basis
 from broker.oauth.calls import Call
 from broker.tokens.models import MAX_LEVELS
-from broker.tokens.trees import count_tree
+from broker.tokens.trees import TreeKey, count_tree
 
 
 def require_room(tx: Transaction, call: Call, basis: Basis) -> None:
@@ -20,7 +20,8 @@ def require_room(tx: Transaction, call: Call, basis: Basis) -> None:
         raise Refusal(
             ErrorCode.ACTOR_UNAUTHORIZED, "This token was narrowed too many times.", reason="levels"
         )
-    size = count_tree(tx, call.tenant.id, basis.parent_path, basis.parent_jti, call.ctx.now)
+    root = basis.parent_path[: basis.parent_path.index("/", 1) + 1]
+    size = count_tree(tx, TreeKey(call.tenant.id, root, basis.parent_jti, call.ctx.now))
     if size.children >= call.tenant.settings.fan_out:
         raise Refusal(ErrorCode.ACTOR_UNAUTHORIZED, "Too many tokens hang on this one.", reason="fan_out")
     if size.tokens >= call.tenant.settings.tree_limit:

@@ -10,7 +10,7 @@ from typing import Any
 from broker.agents.snapshot import load_agents
 from broker.audit.events import AuditEvent
 from broker.audit.log import ActorRef, append_many, compose
-from broker.directory.roles import LiveRoles, live_roles, load_roles
+from broker.directory.roles import LiveRoles, load_roles, read_told, roles_now
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.group_commit import Transaction
 from broker.kernel.plain import PlainReply, PlainRequest, json_reply
@@ -20,7 +20,7 @@ from broker.oauth.calls import Call
 from broker.oauth.client_auth import Authenticated, authenticate_client
 from broker.oauth.dpop import TOKEN_TYPE, nonce_headers, read_proof, require_binding
 from broker.oauth.fan_out import require_room
-from broker.oauth.grants import GRANTS, PREPARATIONS
+from broker.oauth.grants import AHEAD, GRANTS, PREPARATIONS
 from broker.oauth.params import parse_form
 from broker.oauth.targets import asked_resource, ceiling_at, client_scopes, find_target
 from broker.policy.narrowing import narrow
@@ -53,7 +53,8 @@ def token_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -
     # Before anything is consumed: a client that forgot its proof keeps its code.
     require_binding(proof, tenant, call.client, call.agent, None)
     call, refused = _prepared(call, grant_type)
-    document = rt.committer.submit(lambda tx: _run(tx, call, caller, grant_type, refused))
+    ahead = AHEAD[grant_type](call) if grant_type in AHEAD else ()
+    document = rt.committer.submit(lambda tx: _run(tx, call, caller, grant_type, refused), ahead)
     headers = [("Pragma", "no-cache"), ("Cache-Control", "no-store")]
     headers += nonce_headers(rt, tenant, proof, request.ctx.now)
     return json_reply(200, document, headers)
@@ -98,6 +99,7 @@ def _granted(tx: Transaction, call: Call, grant_type: str) -> dict[str, Any]:
             savepoint.commit()
         else:
             savepoint.rollback()
+            tx.forget()
         raise
     savepoint.commit()
     return document
@@ -154,7 +156,8 @@ def _mint(tx: Transaction, call: Call, basis: Basis, draft: TokenDraft) -> Issue
 
 def _roles_now(tx: Transaction, call: Call, basis: Basis) -> LiveRoles:
     if basis.user_id is not None:
-        return live_roles(tx.connection, call.rt, call.tenant.id, basis.user_id, call.ctx.now)
+        told = tx.find(read_told, (call.tenant.id, basis.user_id)) or ()
+        return roles_now(call.rt, call.tenant.id, told, call.ctx.now)
     book = load_roles(call.rt, call.tenant.id)
     return LiveRoles(frozenset(), "absent", "", 0, book.role_scopes, book.role_gated)
 

@@ -1,14 +1,14 @@
 """The one gate for "is it still allowed": a token or a grant counts while everything behind it does."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Table, bindparam, or_, select
+from sqlalchemy import Connection, Select, Table, or_, select
 
 from broker.agents.snapshot import AgentsSnapshot, AgentView, ClientView
 from broker.directory.models import User
-from broker.kernel.prepared import Prepared
+from broker.kernel.prepared import Key, PreparedForMany
 from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens import models
@@ -18,33 +18,31 @@ _TOKENS = cast(Table, models.IssuedToken.__table__)
 _GRANTS = cast(Table, models.Grant.__table__)
 _USERS = cast(Table, User.__table__)
 
-_WITH_OWNERS = (
-    select(
-        _TOKENS,
-        _GRANTS.c.ended_at.label("grant_ended_at"),
-        _GRANTS.c.expires_at.label("grant_expires_at"),
-        _GRANTS.c.resources.label("grant_resources"),
-        _GRANTS.c.consent_id,
-        _USERS.c.state.label("user_state"),
-        _USERS.c.cutoff_at.label("user_cutoff_at"),
-    )
-    .select_from(
-        _TOKENS.join(
-            _GRANTS, (_GRANTS.c.id == _TOKENS.c.grant_id) & (_GRANTS.c.tenant_id == _TOKENS.c.tenant_id)
-        ).outerjoin(_USERS, (_USERS.c.id == _TOKENS.c.user_id) & (_USERS.c.tenant_id == _TOKENS.c.tenant_id))
-    )
-    .where(_TOKENS.c.tenant_id == bindparam("tenant"))
+_WITH_OWNERS = select(
+    _TOKENS,
+    _GRANTS.c.ended_at.label("grant_ended_at"),
+    _GRANTS.c.expires_at.label("grant_expires_at"),
+    _GRANTS.c.resources.label("grant_resources"),
+    _GRANTS.c.consent_id,
+    _USERS.c.state.label("user_state"),
+    _USERS.c.cutoff_at.label("user_cutoff_at"),
+).select_from(
+    _TOKENS.join(
+        _GRANTS, (_GRANTS.c.id == _TOKENS.c.grant_id) & (_GRANTS.c.tenant_id == _TOKENS.c.tenant_id)
+    ).outerjoin(_USERS, (_USERS.c.id == _TOKENS.c.user_id) & (_USERS.c.tenant_id == _TOKENS.c.tenant_id))
 )
-# An exchange looks at a subject and perhaps an actor; pages look at many.
-_PAIR = _WITH_OWNERS.where(or_(_TOKENS.c.jti == bindparam("one"), _TOKENS.c.jti == bindparam("two")))
-_SELECT_PAIR = Prepared(_PAIR)
-_SELECT_PAIR_HELD = Prepared(_PAIR.with_for_update(read=True, of=_GRANTS))
-_SELECT_MANY = _WITH_OWNERS.where(_TOKENS.c.jti.in_(bindparam("jtis", expanding=True)))
-_SELECT_MANY_HELD = _SELECT_MANY.with_for_update(read=True, of=_GRANTS)
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRow:
+def _named(keys: Sequence[Key]) -> Select[Any]:
+    mine = ((_TOKENS.c.tenant_id == key("tenant")) & (_TOKENS.c.jti == key("jti")) for key in keys)
+    return _WITH_OWNERS.where(or_(*mine))
+
+
+_SELECT = PreparedForMany(_named)
+_SELECT_HELD = PreparedForMany(lambda keys: _named(keys).with_for_update(read=True, of=_GRANTS))
+
+
+class TokenRow(NamedTuple):
     """An issued token as it is now, with the ends of its grant and the state of its person."""
 
     jti: str
@@ -81,15 +79,29 @@ def load_token_rows(
     new token will hang on. Without this: on PostgreSQL a child could be inserted while a revocation that
     does not see it yet walks over its tree.
     """
-    wanted = list(jtis)
-    rows: Iterable[Any]
-    if 1 <= len(wanted) <= 2:
-        pair = _SELECT_PAIR_HELD if is_held else _SELECT_PAIR
-        rows = pair.rows(connection, {"tenant": tenant_id, "one": wanted[0], "two": wanted[-1]})
-    else:
-        many = _SELECT_MANY_HELD if is_held else _SELECT_MANY
-        rows = connection.execute(many, {"tenant": tenant_id, "jtis": wanted})
-    return {row.jti: _token_row(row) for row in rows}
+    read = read_held_tokens if is_held else _read_tokens
+    found = read(connection, [(tenant_id, jti) for jti in jtis])
+    return {jti: row for (_, jti), row in found.items()}
+
+
+def read_held_tokens(
+    connection: Connection, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], TokenRow]:
+    """Return by (tenant, ``jti``) the rows that there are, and hold their grants as told above."""
+    return _read(_SELECT_HELD, connection, keys)
+
+
+def _read_tokens(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], TokenRow]:
+    return _read(_SELECT, connection, keys)
+
+
+def _read(
+    statement: PreparedForMany, connection: Connection, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], TokenRow]:
+    # In one order for everybody, so that two transactions do not wait for each other's grants.
+    wanted = [{"tenant": tenant_id, "jti": jti} for tenant_id, jti in sorted(keys)]
+    rows = statement.rows(connection, wanted) if wanted else []
+    return {(row.tenant_id, row.jti): _token_row(row) for row in rows}
 
 
 def why_dead(row: TokenRow | None, *, tenant: TenantSnapshot, agents: AgentsSnapshot, now: int) -> str | None:

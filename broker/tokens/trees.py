@@ -1,30 +1,42 @@
 """How large a tree of tokens is, so that one grant cannot grow without bound (protocols §6.3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Table, bindparam, case, func, select
+from sqlalchemy import Connection, Select, Table, case, func, literal, select
 
 from broker.kernel.group_commit import Transaction
-from broker.kernel.prepared import Prepared
+from broker.kernel.prepared import Key, PreparedForMany, Reading
 from broker.tokens import models
 from broker.tokens.issuing import insert_rows
 
 _TABLE = cast(Table, models.IssuedToken.__table__)
 
-# A tree is a range of paths, and the limit keeps it small: the count reads at most that many rows.
-_COUNT = Prepared(
-    select(
-        func.count(),
-        func.coalesce(func.sum(case((_TABLE.c.parent_jti == bindparam("parent"), 1), else_=0)), 0),
+
+def _count(keys: Sequence[Key]) -> Reading:
+    first, *others = (_count_one(number, key) for number, key in enumerate(keys))
+    return first.union_all(*others) if others else first
+
+
+def _count_one(number: int, key: Key) -> Select[Any]:
+    # A tree is a range of paths, and the limit keeps it small: the count reads at most that many rows.
+    return select(
+        literal(number).label("number"),
+        func.count().label("tokens"),
+        func.coalesce(func.sum(case((_TABLE.c.parent_jti == key("parent"), 1), else_=0)), 0).label(
+            "children"
+        ),
     ).where(
-        _TABLE.c.tenant_id == bindparam("tenant"),
-        _TABLE.c.path >= bindparam("first"),
-        _TABLE.c.path < bindparam("beyond"),
+        _TABLE.c.tenant_id == key("tenant"),
+        _TABLE.c.path >= key("first"),
+        _TABLE.c.path < key("beyond"),
         _TABLE.c.ended_at.is_(None),
-        _TABLE.c.expires_at > bindparam("at"),
+        _TABLE.c.expires_at > key("at"),
     )
-)
+
+
+_COUNT = PreparedForMany(_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +47,43 @@ class TreeSize:
     children: int
 
 
-def count_tree(tx: Transaction, tenant_id: str, path: str, parent_jti: str, now: int) -> TreeSize:
-    """Return the size of the tree that holds ``path``, with what this transaction has not written yet.
+class TreeKey(NamedTuple):
+    """A question for a tree's size: ``root`` is the path of its first token, ``parent`` a ``jti``."""
+
+    tenant_id: str
+    root: str
+    parent: str
+    now: int
+
+
+def count_tree(tx: Transaction, key: TreeKey) -> TreeSize:
+    """Return the size of a tree, with what this transaction has not written yet.
 
     Without the latter: exchanges that arrive together would each see room for one more.
     """
-    root = path[: path.index("/", 1) + 1]
-    values = {
-        "tenant": tenant_id,
-        "first": root,
-        "beyond": root[:-1] + chr(ord("/") + 1),
-        "parent": parent_jti,
-        "at": now,
-    }
-    ((tokens, children),) = _COUNT.rows(tx.connection, values)
+    stored: TreeSize = tx.find(read_sizes, key)
     waiting = [
         row
         for row in tx.deferred(insert_rows)
-        if row["tenant_id"] == tenant_id and row["path"].startswith(root)
+        if row["tenant_id"] == key.tenant_id and row["path"].startswith(key.root)
     ]
-    return TreeSize(tokens + len(waiting), children + sum(row["parent_jti"] == parent_jti for row in waiting))
+    return TreeSize(
+        stored.tokens + len(waiting),
+        stored.children + sum(row["parent_jti"] == key.parent for row in waiting),
+    )
+
+
+def read_sizes(connection: Connection, keys: Sequence[TreeKey]) -> dict[TreeKey, TreeSize]:
+    """Return how large the trees are in the database."""
+    asked = [
+        {
+            "tenant": key.tenant_id,
+            "first": key.root,
+            "beyond": key.root[:-1] + chr(ord("/") + 1),
+            "parent": key.parent,
+            "at": key.now,
+        }
+        for key in keys
+    ]
+    rows = _COUNT.rows(connection, asked)
+    return {keys[row.number]: TreeSize(row.tokens, row.children) for row in rows if row.number < len(keys)}

@@ -4,10 +4,10 @@ Each says what it contributes to the pipeline (a ``Basis``) and consumes what it
 Only the pipeline and discovery read it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from broker.kernel.group_commit import Transaction
+from broker.kernel.group_commit import Ahead, Transaction
 from broker.oauth.basis import Basis
 from broker.oauth.calls import Call
 from broker.oauth.foreign_jwts import JWT_BEARER
@@ -39,3 +39,8 @@ GRANTS: dict[str, GrantType] = {
 }
 PREPARATIONS: dict[str, Callable[[Call], Call]] = {JWT_BEARER: jwt_bearer.prepare}
 """What a grant type must do before the transaction, because it may wait for another server."""
+
+AHEAD: dict[str, Callable[[Call], Sequence[Ahead]]] = {
+    "urn:ietf:params:oauth:grant-type:token-exchange": token_exchange.ahead,
+}
+"""What a grant type will look for in its transaction, told before it: a batch looks for all of it at once."""

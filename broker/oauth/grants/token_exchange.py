@@ -4,12 +4,14 @@ Delegation is the only kind issued: the person stays ``sub``, every actor stays 
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from broker.agents.snapshot import AgentView
+from broker.directory.roles import read_told
 from broker.kernel.errors import ErrorCode, Refusal
-from broker.kernel.group_commit import Transaction
+from broker.kernel.group_commit import Ahead, Transaction
 from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE, Basis, SignInFacts
 from broker.oauth.calls import Call
 from broker.oauth.grants import exchange_for_id_jag
@@ -28,9 +30,10 @@ from broker.oauth.targets import asked_resource
 from broker.oauth.tasks import asked_task
 from broker.policy.values import Actor, Parent, Wish
 from broker.tokens import encoding
-from broker.tokens.access import VerifiedAccessToken
+from broker.tokens.access import VerifiedAccessToken, verify_access_token
 from broker.tokens.issuing import read_chain
-from broker.tokens.liveness import TokenRow, load_token_rows
+from broker.tokens.liveness import TokenRow, read_held_tokens
+from broker.tokens.trees import TreeKey, read_sizes
 
 REFUSAL_UNDOES = False  # nothing is consumed
 
@@ -44,6 +47,24 @@ class _Subject:
     presenter: str
 
 
+def ahead(call: Call) -> Sequence[Ahead]:
+    """Return what ``collect`` and the pipeline will look for; nothing where the tokens do not verify."""
+    tenant_id, now = call.tenant.id, call.ctx.now
+    try:
+        subject = verify_access_token(call.rt, call.tenant, call.params.get("subject_token"), now=now)
+        found: list[Ahead] = [(read_held_tokens, (tenant_id, subject.jti))]
+        if call.params.has("actor_token"):
+            actor = verify_access_token(call.rt, call.tenant, call.params.get("actor_token"), now=now)
+            found.append((read_held_tokens, (tenant_id, actor.jti)))
+    except Refusal:
+        # ``collect`` meets it again, where it is recorded.
+        return ()
+    if subject.claims["sub_profile"] == "user":
+        found.append((read_told, (tenant_id, subject.claims["sub"])))
+    root = f"/{subject.claims['dlg']['root']}/"
+    return [*found, (read_sizes, TreeKey(tenant_id, root, subject.jti, now))]
+
+
 def collect(tx: Transaction, call: Call) -> Basis:
     """Return the basis of a token derived from the subject token."""
     agent = require_agent(call)
@@ -55,9 +76,7 @@ def collect(tx: Transaction, call: Call) -> Basis:
     actor_token = (
         verified_token(call, call.params.require("actor_token")) if call.params.has("actor_token") else None
     )
-    wanted = [subject_token.jti] + ([actor_token.jti] if actor_token else [])
-    rows = load_token_rows(tx.connection, call.tenant.id, wanted, is_held=True)
-    row = require_live(call, rows.get(subject_token.jti))
+    row = require_live(call, tx.find(read_held_tokens, (call.tenant.id, subject_token.jti)))
     subject = _Subject(subject_token, row, row.chain[0])
     if agent.id == subject.presenter:
         require_key(call, subject_token.jkt)
@@ -68,7 +87,8 @@ def collect(tx: Transaction, call: Call) -> Basis:
         actor = None
     else:
         require_key(call, actor_token.jkt)
-        require_own_actor(call, agent, require_live(call, rows.get(actor_token.jti)))
+        actor_row = require_live(call, tx.find(read_held_tokens, (call.tenant.id, actor_token.jti)))
+        require_own_actor(call, agent, actor_row)
         actor = _joining_actor(call, agent, subject)
     basis = _basis(call, agent, subject, actor)
     changes = _task_changes(tx, call, agent, subject)

@@ -242,3 +242,45 @@ def test_a_statement_that_must_see_every_row_can_have_them_written_first(databas
     with database.core_write() as connection:
         flush_deferred(connection)
     assert written == [1, 2]
+
+
+def test_what_works_announce_is_read_at_once_and_again_after_somebody_ended_something(database: Database):
+    asked: list[list[str]] = []
+
+    def names(_connection: Connection, keys: Any) -> dict[str, str]:
+        asked.append(list(keys))
+        return {key: f"{key}{len(asked)}" for key in keys if key != "nobody"}
+
+    with database.core_write() as connection:
+        tx = Transaction(connection, [(names, "a"), (names, "nobody"), (names, "b"), (names, "a")])
+        assert asked == []
+        assert [tx.find(names, key) for key in ("b", "a", "nobody", "b")] == ["b1", "a1", None, "b1"]
+        assert tx.find(names, "c") == "c2"
+        # Without this: an exchange could hang a token on one that a revocation before it has just ended.
+        flush_deferred(connection)
+        assert tx.find(names, "a") == "a3"
+    assert asked == [["a", "nobody", "b"], ["c"], ["a"]]
+
+
+def test_a_batch_reads_what_all_of_its_works_announced(database: Database):
+    committer = GroupCommitter(database)
+    asked: list[list[int]] = []
+
+    def doubles(_connection: Connection, keys: Any) -> dict[int, int]:
+        asked.append(list(keys))
+        return {key: 2 * key for key in keys}
+
+    def submit(number: int) -> int:
+        return committer.submit(lambda tx: tx.find(doubles, number), [(doubles, number)])
+
+    gate = Gate()
+    with ThreadPoolExecutor(4) as pool:
+        leader = pool.submit(committer.submit, gate)
+        assert gate.is_running.wait(10)
+        followers = [pool.submit(submit, number) for number in range(3)]
+        wait_for_queue(committer, 3)
+        gate.may_finish.set()
+        assert leader.result(10) == "leader"
+        assert [one.result(10) for one in followers] == [0, 2, 4]
+    assert sorted(asked[0]) == [0, 1, 2]
+    assert len(asked) == 1

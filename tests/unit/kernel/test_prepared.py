@@ -1,13 +1,27 @@
 """Prepared statements say what SQLAlchemy would: same rows, same types, same faults, same transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
-from sqlalchemy import JSON, BigInteger, Column, MetaData, String, Table, bindparam, insert, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    MetaData,
+    Select,
+    String,
+    Table,
+    bindparam,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from broker.kernel.database import Database
-from broker.kernel.prepared import Prepared
+from broker.kernel.prepared import Key, Prepared, PreparedForMany
 
 THINGS = Table(
     "things",
@@ -23,6 +37,14 @@ _CHOSEN = (
 )
 SELECT = Prepared(_CHOSEN)
 SELECT_HELD = Prepared(_CHOSEN.with_for_update())
+
+
+def _chosen(keys: Sequence[Key]) -> Select[Any]:
+    mine = ((THINGS.c.tenant_id == key("tenant")) & (THINGS.c.id == key("id")) for key in keys)
+    return select(THINGS).where(or_(*mine)).order_by(THINGS.c.tenant_id, THINGS.c.id)
+
+
+SELECT_MANY = PreparedForMany(_chosen)
 MOVE = Prepared(update(THINGS).where(THINGS.c.id == bindparam("of_id")).values(at=bindparam("to_at")))
 ROWS = [
     {"tenant_id": "ten_a", "id": "1", "tags": ["ü", {"deep": [1, None]}], "at": 6},
@@ -48,6 +70,15 @@ def test_rows_are_those_of_sqlalchemy(database: Database) -> None:
         short = SELECT.rows(connection, {"tenant": "ten_a"})
     assert [tuple(row) for row in short] == plain == [tuple(row.values()) for row in ROWS[:2]]
     assert short[0].tags == ["ü", {"deep": [1, None]}]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_many_keys_find_their_own_rows_and_no_others(database: Database, count: int) -> None:
+    wanted = [("ten_a", "1"), ("ten_b", "1"), ("ten_b", "2"), ("ten_a", "3"), ("ten_a", "2")][:count]
+    with database.core_read() as connection:
+        rows = SELECT_MANY.rows(connection, [{"tenant": tenant, "id": one} for tenant, one in wanted])
+    found = [(row.tenant_id, row.id) for row in rows]
+    assert found == sorted(set(wanted) - {("ten_b", "2")})
 
 
 def test_it_runs_in_the_transaction_that_is_open(database: Database) -> None:

@@ -9,7 +9,7 @@ from joserfc.jwk import KeySet
 from broker.policy.values import Actor
 from broker.tokens.keys import create_key, public_jwks, signing_key
 from broker.tokens.signing import sign_jwt
-from broker.tokens.trees import count_tree
+from broker.tokens.trees import TreeKey, count_tree
 from tests.builders.minting import Mint, Statements
 from tests.builders.world import TICKETS
 
@@ -162,7 +162,7 @@ def test_the_size_of_a_tree_counts_what_waits_to_be_written(mint: Mint):
     def count_and_mint(tx: Any) -> list[tuple[int, int]]:
         sizes = []
         for _ in range(2):
-            size = count_tree(tx, mint.tenant.id, root.path, root.jti, mint.now)
+            size = count_tree(tx, TreeKey(mint.tenant.id, root.path, root.jti, mint.now))
             sizes.append((size.tokens, size.children))
             mint.issue(tx, "writer", "planner", parent=root)
             mint.issue(tx, "writer", "planner", parent=other)
