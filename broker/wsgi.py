@@ -17,6 +17,8 @@ from broker.late_pages import LatePages, WsgiApp
 from broker.oauth import fast_lane
 
 PAGES_SECONDS = 0.3
+COLLECT_AFTER = 10_000
+"""New objects between two looks for cycles: requests make none, and every look costs them time."""
 
 settings = load_settings()
 configure_logs(settings.log_level)
@@ -37,6 +39,7 @@ def make_pages() -> WsgiApp:
         job.start()
     # `broker serve` put it off until everything is there; what is there now need not be looked at again.
     gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
     gc.enable()
     return pages
 

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, cast
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
@@ -56,8 +56,7 @@ class ChainMember(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
+class AuditEntry(NamedTuple):
     """An event that is ready to be chained; made by `compose`, written by `append_many`."""
 
     tenant_id: str
@@ -127,8 +126,7 @@ def record(
         if sealer is None:
             raise ValueError("personal fields need a sealer")
         private = clean_data({"ip": ctx.ip, "user_agent": ctx.user_agent, **personal})
-        entry = replace(
-            entry,
+        entry = entry._replace(
             personal=seal_personal(connection, sealer, tenant_id, entry.subject_id, canonical(private)),
         )
     append_many(connection, [entry])
@@ -209,9 +207,9 @@ def hash_of(columns: Mapping[str, Any]) -> str:
 
 
 def _row(entry: AuditEntry, head: Head) -> dict[str, Any]:
-    row = {name: getattr(entry, name) for name in AuditEntry.__slots__}
-    row |= {"seq": head.seq + 1, "prev_hash": head.hash}
-    return {**row, "hash": hash_of(row)}
+    row = {**entry._asdict(), "seq": head.seq + 1, "prev_hash": head.hash}
+    row["hash"] = hash_of(row)
+    return row
 
 
 def _lock_heads(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Head]:

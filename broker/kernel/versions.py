@@ -79,11 +79,8 @@ class Caches:
     def _current_shelf(self, tenant_id: str) -> _Shelf:
         shelf = self._shelves.get(tenant_id)
         now = time.monotonic()
-        if (
-            shelf is not None
-            and now - shelf.asked_at < FRESH_SECONDS
-            and not self._is_unsettled(tenant_id, now)
-        ):
+        is_fresh = shelf is not None and now - shelf.asked_at < FRESH_SECONDS
+        if shelf is not None and is_fresh and not (self._unsettled and self._is_unsettled(tenant_id, now)):
             return shelf
         version = self._version(tenant_id)
         if shelf is not None and shelf.version == version:

@@ -25,7 +25,11 @@ Endpoint = Callable[[Runtime, TenantSnapshot, PlainRequest], PlainReply]
 
 
 def jwks_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -> PlainReply:
-    """Publish the tenant's public keys (RFC 7517 §5)."""
+    """Publish the tenant's public keys (RFC 7517 §5), written out once for each of its versions."""
+    return rt.caches.get(tenant.id, "jwks_reply", lambda _: _jwks_reply(rt, tenant))
+
+
+def _jwks_reply(rt: Runtime, tenant: TenantSnapshot) -> PlainReply:
     headers = [
         ("Cache-Control", f"public, max-age={tenant.settings.jwks_max_age_seconds}"),
         ("Access-Control-Allow-Origin", "*"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, Table, insert
 
@@ -20,8 +20,7 @@ from broker.tokens.signing import ACCESS_TOKEN_TYP, sign_jwt
 _INSERT = Prepared(insert(cast(Table, models.IssuedToken.__table__)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenDraft:
+class TokenDraft(NamedTuple):
     """What was decided about a token before it is minted; times are epoch seconds.
 
     ``chain`` holds the actors, outermost first, empty for an agent that acts for itself. The person's
