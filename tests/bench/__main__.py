@@ -1,4 +1,4 @@
-"""``python -m tests.bench``: the token paths against a bare Flask response and raw signing, in one run.
+"""``python -m tests.bench``: the token paths beside a bare Flask response, raw signing and a peer.
 
 The server and the load have a core each. Rounds are interleaved, so that what else the machine does meets
 all workloads alike; only ratios within a run mean anything on another day.
@@ -6,17 +6,22 @@ all workloads alike; only ratios within a run mean anything on another day.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import machine, report, saml
+from tests.bench import comparison, machine, report, saml
 from tests.bench.suite import WORKLOADS, open_bench
+
+PEER_SECONDS = 1.5
+"""Of each workload in each round beside the peer: three servers take their turns."""
 
 
 def main() -> int:
     """Run the bench; 0 when rows match replies and every gate is passed."""
     options = _options()
+    cores = os.sched_getaffinity(0)
     rounds, seconds = (1, 0.5) if options.quick else (options.rounds, options.seconds)
     workloads = tuple(options.workloads)
     found = machine.describe()
@@ -27,12 +32,16 @@ def main() -> int:
             bench.run(workloads, rounds, seconds, _tell)
         result = report.as_dict(bench.figures, {**found, "database": url.partition(":")[0]})
         result["saml"] = saml.run_saml(folder, rounds, 5 if options.quick else 100, _tell)
-    print("\n".join((report.table(result), *saml.lines(result["saml"]))))
+        os.sched_setaffinity(0, cores)
+        result["peer"] = comparison.compare(folder, rounds, min(seconds, PEER_SECONDS), _tell)
+    told = (report.table(result), *saml.lines(result["saml"]), *comparison.lines(result["peer"]))
+    print("\n".join(told))
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
-    problems = report.faults(result)
+    problems = report.faults(result) + comparison.faults(result["peer"])
     if not options.quick:
         problems += report.missed_gates(result) + saml.missed(result["saml"])
+        problems += comparison.missed(result["peer"])
     for problem in problems:
         print(f"FAIL: {problem}")
     return 1 if problems else 0

@@ -45,6 +45,7 @@ class Prepared:
         """At least ``count`` requests of a workload, in the order in which they are to be sent."""
         return {
             "token exchange": lambda: self._exchanges(count, {}, "cli_a"),
+            "token exchange, new subjects": lambda: self._exchanges(count, {}, "cli_a", uses=1),
             "hand-over": lambda: self._exchanges(
                 count, {"actor_token": self.actor_token, "actor_token_type": ACCESS_TOKEN}, "cli_b"
             ),
@@ -67,7 +68,7 @@ class Prepared:
             events = session.scalar(select(func.count()).select_from(AuditRecord).where(issued)) or 0
         return tokens, events
 
-    def _exchanges(self, count: int, actor: dict[str, str], client: str) -> list[str]:
+    def _exchanges(self, count: int, actor: dict[str, str], client: str, uses: int = USES) -> list[str]:
         found: list[str] = []
         while len(found) < count:
             subjects = self.subjects[self.next_subject : self.next_subject + WINDOW]
@@ -82,7 +83,7 @@ class Prepared:
             window = [
                 self._post("token", {**params, **actor, "subject_token": one}, client) for one in subjects
             ]
-            found += window * USES
+            found += window * uses
         return found
 
     def _introspections(self, count: int) -> list[str]:
