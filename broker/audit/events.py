@@ -166,6 +166,8 @@ class AuditEvent(StrEnum):
     """An identity provider changed a person's record; the data names the attributes, never their values."""
     SCIM_PERSON_BOUND = "scim.person_bound"
     """A pushed person was recognised as a user, by their key or by an administrator's word."""
+    SCIM_PERSON_UNBOUND = "scim.person_unbound"
+    """An administrator took back that a pushed person is a user; the groups that came with it are gone."""
     SCIM_PERSON_DEACTIVATED = "scim.person_deactivated"
     """An identity provider said that a person may no longer be here."""
     SCIM_PERSON_REACTIVATED = "scim.person_reactivated"

@@ -87,6 +87,7 @@ _WORDS: dict[AuditEvent, str] = {
     AuditEvent.SCIM_PERSON_CREATED: "Person provisioned",
     AuditEvent.SCIM_PERSON_CHANGED: "Provisioned person changed",
     AuditEvent.SCIM_PERSON_BOUND: "Provisioned person recognised",
+    AuditEvent.SCIM_PERSON_UNBOUND: "Provisioned person separated",
     AuditEvent.SCIM_PERSON_DEACTIVATED: "Person switched off by the provider",
     AuditEvent.SCIM_PERSON_REACTIVATED: "Person switched on by the provider",
     AuditEvent.SCIM_PERSON_DELETED: "Provisioned person deleted",

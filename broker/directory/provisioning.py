@@ -138,6 +138,49 @@ def bind(core: Connection, tenant_id: str, connection_id: str, person_id: str, u
         store_groups(core, tenant_id, connection_id, user_id, _told(person.groups, person.fetched_at))
 
 
+def unbind(core: Connection, tenant_id: str, connection_id: str, person_id: str, now: int) -> str:
+    """Take back by whose word a person was bound, and with it their groups; returns the user.
+
+    Who is bound by their key stays so: the next sign-in would bind them again. Raises ``Refusal(bad_form)``.
+    """
+    person = find_provisioned(core, tenant_id, person_id)
+    if person is None or person.user_id is None or not is_bound_by_hand(core, tenant_id, person):
+        raise _cannot_unbind()
+    changed = core.execute(
+        update(ProvisionedPerson)
+        .where(
+            ProvisionedPerson.tenant_id == tenant_id,
+            ProvisionedPerson.connection_id == connection_id,
+            ProvisionedPerson.id == person_id,
+            ProvisionedPerson.user_id == person.user_id,
+        )
+        .values(user_id=None, switched_off=False)
+    )
+    if changed.rowcount != 1:
+        raise _cannot_unbind()
+    # Without this: the groups of the record would stay with somebody whom it does not speak of.
+    if person.groups is not None:
+        store_groups(core, tenant_id, connection_id, person.user_id, ToldGroups([], "absent", SOURCE, now))
+    return person.user_id
+
+
+def is_bound_by_hand(core: Connection, tenant_id: str, person: Provisioned) -> bool:
+    """Whether a person is bound, and not by the subject that their user signs in with."""
+    if person.user_id is None:
+        return False
+    by_key = select(ProvisionedPerson.id).join(
+        IdentityLink,
+        (IdentityLink.tenant_id == ProvisionedPerson.tenant_id)
+        & (IdentityLink.connection_id == ProvisionedPerson.connection_id)
+        & (IdentityLink.user_id == ProvisionedPerson.user_id)
+        & (IdentityLink.subject == ProvisionedPerson.match_key),
+    )
+    found = core.execute(
+        by_key.where(ProvisionedPerson.tenant_id == tenant_id, ProvisionedPerson.id == person.id)
+    )
+    return found.first() is None
+
+
 def tell_groups(
     core: Connection,
     tenant_id: str,
@@ -208,6 +251,15 @@ def _find(core: Connection, condition: Any) -> Provisioned | None:
         ).where(condition)
     ).first()
     return None if row is None else Provisioned(*row)
+
+
+def _cannot_unbind() -> Refusal:
+    return Refusal(
+        ErrorCode.BAD_FORM,
+        "These two were not joined by hand, or are not joined any more.",
+        reason="person_not_bound_by_hand",
+        whose_move=WhoseMove.ADMIN,
+    )
 
 
 def _cannot_bind(reason: str) -> Refusal:

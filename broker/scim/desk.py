@@ -1,4 +1,4 @@
-"""The one request at hand: whose token, which connection, when; and how its events are written."""
+"""The one request at hand: which connection, who acts on it, when; and how its events are written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 
 @dataclass(frozen=True, slots=True)
 class ScimDesk:
-    """An identity provider at work on its own connection of a tenant."""
+    """Somebody at work on what one connection of a tenant pushed: its provider, or an administrator."""
 
     rt: Runtime
     tenant: TenantSnapshot
     connection: ConnectionView
-    token: TokenView
+    actor: ActorRef
     ctx: CallContext
 
     @property
@@ -46,9 +46,23 @@ class ScimDesk:
             tenant_id=self.tenant.id,
             event=event,
             writer_id=self.rt.writer_id,
-            actor=ActorRef("system", self.token.id),
+            actor=self.actor,
             subject_id=subject_id,
             target_id=target_id,
             reason=reason,
             data={"connection_id": self.connection.id, **(data or {})},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PushDesk(ScimDesk):
+    """The provider itself, by a token of its own."""
+
+    token: TokenView
+
+
+def push_desk(
+    rt: Runtime, tenant: TenantSnapshot, connection: ConnectionView, token: TokenView, ctx: CallContext
+) -> PushDesk:
+    """Return the desk of the provider whose token came with a request."""
+    return PushDesk(rt, tenant, connection, ActorRef("system", token.id), ctx, token)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from broker.kernel.ids import new_id
 from broker.kernel.plain import PlainRequest
 from broker.kernel.prepared import Prepared
-from broker.scim.desk import ScimDesk
+from broker.scim.desk import PushDesk
 from broker.scim.models import ScimRequest
 
 KEEP_SECONDS = 7 * 86_400
@@ -56,7 +56,7 @@ class RequestView:
 
 def log_request(
     connection: Connection,
-    desk: ScimDesk,
+    desk: PushDesk,
     request: PlainRequest,
     path: str,
     status: int,

@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from broker.kernel.plain import NO_STORE, PlainReply, PlainRequest
 from broker.kernel.runtime import Runtime
 from broker.scim.access import TokenView, base_url, find_token, note_use
-from broker.scim.desk import ScimDesk
+from broker.scim.desk import PushDesk, push_desk
 from broker.scim.request_log import log_request
 from broker.scim.service import SERVICE, BrokerScimHandler
 from broker.scim.storage import SqlStorage
@@ -56,7 +56,7 @@ def too_large() -> PlainReply:
     return _reply(SERVICE.error_response(PayloadTooLargeException(detail="The request is too large.")))
 
 
-def _open_desk(rt: Runtime, slug: str, request: PlainRequest) -> ScimDesk:
+def _open_desk(rt: Runtime, slug: str, request: PlainRequest) -> PushDesk:
     tenant = find_tenant(rt, slug)
     token = _token_of(rt, tenant, request) if tenant is not None and tenant.is_active else None
     if tenant is None or token is None:
@@ -65,7 +65,7 @@ def _open_desk(rt: Runtime, slug: str, request: PlainRequest) -> ScimDesk:
     connection = tenant.connections.get(token.connection_id)
     if connection is None or not connection.is_active:
         raise ForbiddenException(detail="The connection that this token belongs to is switched off.")
-    return ScimDesk(rt, tenant, connection, token, request.ctx)
+    return push_desk(rt, tenant, connection, token, request.ctx)
 
 
 def _token_of(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -> TokenView | None:
@@ -77,7 +77,7 @@ def _token_of(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -> Tok
         return find_token(connection, tenant.id, secret, request.ctx.now)
 
 
-def _serve(desk: ScimDesk, path: str, request: PlainRequest) -> ScimResponse:
+def _serve(desk: PushDesk, path: str, request: PlainRequest) -> ScimResponse:
     if len(request.query_string) > MAX_QUERY_CHARS:
         raise InvalidSyntaxException(detail="The query is too long.")
     core = CoreRequest(
@@ -102,7 +102,7 @@ def _serve(desk: ScimDesk, path: str, request: PlainRequest) -> ScimResponse:
     return response
 
 
-def _submit_line(desk: ScimDesk, path: str, request: PlainRequest, response: ScimResponse) -> None:
+def _submit_line(desk: PushDesk, path: str, request: PlainRequest, response: ScimResponse) -> None:
     try:
         desk.rt.committer.submit(lambda tx: _write_line(tx.connection, desk, path, request, response))
     except Exception as fault:  # noqa: BLE001 (what was asked is answered; a log that fails must not undo it)
@@ -110,7 +110,7 @@ def _submit_line(desk: ScimDesk, path: str, request: PlainRequest, response: Sci
 
 
 def _write_line(
-    core: Connection, desk: ScimDesk, path: str, request: PlainRequest, response: ScimResponse
+    core: Connection, desk: PushDesk, path: str, request: PlainRequest, response: ScimResponse
 ) -> None:
     failed = response.status >= HTTPStatus.BAD_REQUEST
     error: dict[str, Any] = (response.body or {}) if failed else {}

@@ -8,8 +8,12 @@ from urllib.request import Request, urlopen
 import pytest
 from sqlalchemy import update
 
+from broker.audit.log import ActorRef
 from broker.demo.world import World
+from broker.directory.models import IdentityLink, User
 from broker.federation.models import DirectorySync
+from broker.kernel.context import CallContext
+from broker.scim.access import issue_token
 from broker.tenants.snapshot import find_tenant
 from tests.browser.gallery import Gallery
 from tests.browser.visitor import Visitor
@@ -84,3 +88,69 @@ def test_a_directorys_walk_is_watched(new_world: World, visitor: Visitor, galler
     gallery.take("admin-sync-waiting")
     visitor.press("Switch them off")
     visitor.sees("Running")
+
+
+def sign_in_before(world: World, tenant_id: str, connection_id: str) -> None:
+    """Write what is there after Maya has signed in once."""
+    with world.broker.runtime.database.write(tenant_id) as session:
+        now = world.broker.runtime.clock.now()
+        session.add(
+            User(
+                id="usr_maya",
+                display_name="Maya Lindqvist-Okonkwo",
+                email="maya@acme.test",
+                email_verified_by="idp_asserted",
+                created_at=now,
+                last_sign_in_at=now,
+            )
+        )
+        session.add(
+            IdentityLink(
+                id="idl_maya",
+                user_id="usr_maya",
+                connection_id=connection_id,
+                created_at=now,
+                issuer="https://idp.test",
+                subject_kind="sub",
+                subject="00u1a2b3c4d5e6f7g8h9",
+            )
+        )
+
+
+@pytest.mark.proof
+def test_a_pushed_person_is_joined_by_hand(new_world: World, visitor: Visitor, gallery: Gallery) -> None:
+    rt = new_world.broker.runtime
+    tenant = find_tenant(rt, "acme")
+    assert tenant is not None
+    connection = next(iter(tenant.connections.values()))
+    sign_in_before(new_world, tenant.id, connection.id)
+    ctx = CallContext(now=rt.clock.now(), request_id="req_push", ip="127.0.0.1", user_agent="")
+    with rt.database.write(tenant.id) as session:
+        token = issue_token(
+            session, rt, ctx, tenant, connection, ActorRef("operator", "test"), name="Provider", days=30
+        )
+    enter_administration(visitor, new_world)
+    page = f"{new_world.tenant_url}/admin/connections/{connection.id}/scim"
+    visitor.open(f"{page}/people")
+    gallery.take("admin-pushed-nobody")
+    core = "urn:ietf:params:scim:schemas:core:2.0"
+    for number, name in enumerate(("Maya Lindqvist-Okonkwo", "Tom Berg", "Kim")):
+        address = f"{name.split()[0].lower()}@acme.test"
+        user = {"schemas": [f"{core}:User"], "userName": address, "displayName": name, "externalId": address}
+        user["emails"] = [{"value": address, "type": "work"}]  # type: ignore[assignment]
+        push(new_world, token.secret, "Users", user | {"active": number != 1})
+    visitor.open(page)
+    visitor.follow("Who is not recognised")
+    gallery.take("admin-pushed-people")
+    visitor.follow("Maya Lindqvist-Okonkwo")
+    visitor.sees("Who is it?")
+    gallery.take("admin-pushed-person")
+    visitor.page.get_by_role("link", name="Compare with Maya").click()
+    visitor.sees("Are these two the same person?")
+    gallery.take("admin-pushed-compare")
+    visitor.press("They are the same person")
+    visitor.sees("The two are one person now.")
+    gallery.take("admin-pushed-joined")
+    visitor.press("Separate the two")
+    visitor.press("Separate")
+    visitor.sees("The two were separated.")

@@ -10,7 +10,7 @@ from scim2_server.storage import SearchPage
 from sqlalchemy import event
 
 from broker.scim import request_log
-from broker.scim.desk import ScimDesk
+from broker.scim.desk import push_desk
 from broker.scim.resources import PROVIDER
 from broker.scim.service import SERVICE
 from broker.scim.storage import SqlStorage
@@ -93,7 +93,7 @@ def test_resources_are_written_as_the_core_would_write_them(pusher: Provider):
     pusher.group("claims", person.id, externalId="g1")
     core = ScimService(PROVIDER)
     tenant = pusher.world.again(pusher.tenant)
-    desk = ScimDesk(pusher.rt, tenant, pusher.connection, pusher.token.view, pusher.world.ctx)
+    desk = push_desk(pusher.rt, tenant, pusher.connection, pusher.token.view, pusher.world.ctx)
     storage = SqlStorage(desk, writes=False)
     base = f"{tenant.issuer}/scim/v2"
     for kind in PROVIDER.resource_types:

@@ -8,7 +8,7 @@ from scim2_models import ScimProvider
 from scim2_server.testing import ScimStorageContract
 
 from broker.scim import scanning
-from broker.scim.desk import ScimDesk
+from broker.scim.desk import push_desk
 from broker.scim.resources import PROVIDER
 from broker.scim.storage import SqlStorage
 from tests.builders.minting import Statements
@@ -30,7 +30,7 @@ class TestSqlStorage(ScimStorageContract):
     @staticmethod
     def storage_of(pusher: Provider) -> SqlStorage:
         tenant = pusher.world.again(pusher.tenant)
-        desk = ScimDesk(pusher.rt, tenant, pusher.connection, pusher.token.view, pusher.world.ctx)
+        desk = push_desk(pusher.rt, tenant, pusher.connection, pusher.token.view, pusher.world.ctx)
         return SqlStorage(desk, writes=True)
 
 
