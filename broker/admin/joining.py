@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection as CoreConnection
 
@@ -31,7 +31,7 @@ _SHOWN_GROUPS = 12
 def people_context(desk: Desk, connection_id: str, kind: str, text: str, after: str) -> dict[str, Any]:
     """Return the context of ``admin/pushed_people.html``; raises ``Refusal(not_found)``."""
     connection = get_connection(desk, connection_id)
-    chosen = cast(Kind, kind if kind in KINDS else KINDS[0])
+    chosen: Kind = next((one for one in KINDS if one == kind), KINDS[0])
     with desk.rt.database.core_read() as core:
         page = list_pushed(core, _scim(desk, connection), chosen, text, after=after)
     return {
