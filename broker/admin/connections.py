@@ -19,13 +19,14 @@ from broker.federation.connection_warnings import (
     WarningCode,
     certificates_of,
     list_warnings,
+    read_pasted,
 )
 from broker.tenants.models import Connection
 from broker.tenants.snapshot import ConnectionView
 from broker.tokens.cascade import GRANTS
 from broker.tokens.reading import measure_reach, tokens_where_grants
 from broker.tokens.switching_off import end_connection, switch_on
-from broker.web.formatting import in_words
+from broker.web.formatting import absolute_time, in_words
 from idp_connectors.base import Connector, FollowsMetadata, SignsInByPassword, secret_fields
 
 _TITLES = {
@@ -203,6 +204,8 @@ def _settings(connection: ConnectionView, connector: Connector | None) -> list[d
 
 
 def _value_words(value: Any) -> str:
+    if certificates := read_pasted(value):
+        return ", ".join(f"{one.subject}, until {absolute_time(one.expires_at)}" for one in certificates)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):

@@ -43,11 +43,18 @@ def list_refused(
         {
             "at": event.at,
             "request_id": event.request_id,
-            "words": event.reason.replace("_", " ").capitalize(),
+            "words": _words(connection, event.reason),
             "mishap": _likeliest(side, event.reason),
         }
         for event in _last_events(core, desk, connection, AuditEvent.SIGN_IN_REFUSED.value)
     ]
+
+
+def _words(connection: ConnectionView, reason: str) -> str:
+    # A directory refuses for one reason; providers that people are sent to have many of their own.
+    if connection.kind == "ldap" and reason == ConnectorErrorCode.UPSTREAM_REFUSED:
+        return "The directory did not accept user name and password"
+    return reason.replace("_", " ").capitalize()
 
 
 def _last_events(core: CoreConnection, desk: Desk, connection: ConnectionView, event: str) -> list[EventView]:

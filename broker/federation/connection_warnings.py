@@ -1,8 +1,9 @@
 """What an administrator should know of a connection before people are locked out, as data for pages."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection as CoreConnection
 from sqlalchemy import select
@@ -12,6 +13,7 @@ from broker.tenants.snapshot import ConnectionView
 from idp_connectors.base import CertificateFacts, read_certificate
 
 SOON_SECONDS = 30 * 86_400
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]{1,32768})-----END CERTIFICATE-----")
 
 WarningCode = Literal[
     "certificate_ends",
@@ -57,6 +59,13 @@ def read_certificates(texts: Iterable[str]) -> list[CertificateFacts]:
         except ValueError:
             continue
     return sorted(found, key=lambda one: (one.expires_at, one.subject))
+
+
+def read_pasted(value: Any) -> list[CertificateFacts]:
+    """Return the certificates in a setting that holds some as PEM, one or a list; else nothing."""
+    texts = value if isinstance(value, list | tuple) else [value]
+    pasted = [part for text in texts if isinstance(text, str) for part in _PEM.findall(text)]
+    return read_certificates(pasted)
 
 
 def _of_certificates(connection: ConnectionView, now: int) -> list[ConnectionWarning]:

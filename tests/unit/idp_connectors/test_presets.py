@@ -297,3 +297,10 @@ def test_others_bring_their_groups_in_the_token(preset: str, issuer: str, group:
     assert (identity.issuer, identity.subject) == (issuer, "00u1")
     assert [found.value for found in identity.groups] == [group]
     assert identity.groups[0].kind == PRESETS[preset].sides["oidc"].groups.kind
+
+
+def test_the_page_of_presets_names_every_one_with_its_protocols():
+    page = (ROOT / "deploy/docs/identity-providers.md").read_text()
+    rows = re.findall(r"^\| `([a-z]+)` \| [^|]+ \| ([a-z, ]+) \|", page, re.MULTILINE)
+    told = {(name, kind) for name, kinds in rows for kind in kinds.split(", ")}
+    assert told == {(name, kind) for name, preset in PRESETS.items() for kind in preset.sides}
