@@ -16,6 +16,7 @@ from broker.agent_client.refusals import ConsentRequired, OAuthRefused
 from broker.agent_client.store import BegunSignIn, MemoryStore, Tokens, TokenStore
 
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a type, not a secret)
+PERSONAL_TOKEN_TYPE = "urn:agent-sso-broker:token-type:personal_token"  # noqa: S105 (a type)
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 TIMEOUT_SECONDS = 20.0
 MARGIN_SECONDS = 30
@@ -115,6 +116,15 @@ class AgentClient:
     def narrow(self, token: str, scope: str) -> Tokens:
         """Exchange a token of this agent's for one that may do less, to be handed over (RFC 8693)."""
         form = {"subject_token": token, "subject_token_type": ACCESS_TOKEN_TYPE, "scope": scope}
+        return self._tokens(EXCHANGE, form)
+
+    def act_for_owner(self, personal_token: str, scope: str) -> Tokens:
+        """Exchange a token that a person made for this agent, for one with which it acts for them now."""
+        form = {
+            "subject_token": personal_token,
+            "subject_token_type": PERSONAL_TOKEN_TYPE,
+            "scope": scope,
+        }
         return self._tokens(EXCHANGE, form)
 
     def revoke(self, token: str) -> None:

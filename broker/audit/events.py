@@ -50,6 +50,10 @@ class AuditEvent(StrEnum):
     """A task ended before its time, with every token in it."""
     REFRESH_REUSED = "refresh.reused"
     """A spent refresh token came again; its grant was revoked."""
+    PERSONAL_TOKEN_CREATED = "personal_token.created"  # noqa: S105 (an event)
+    """A person made a personal access token for one agent."""
+    PERSONAL_TOKEN_REVOKED = "personal_token.revoked"  # noqa: S105 (an event)
+    """A person ended a personal access token and everything that came of it."""
     GRANT_REVOKED = "grant.revoked"
     """A stored permission ended with all its tokens."""
     USER_CREATED = "user.created"

@@ -8,7 +8,13 @@ from typing import Any
 from broker.agents.trusts.snapshot import load_trusts
 from broker.kernel.runtime import Runtime
 from broker.oauth.authorization_request import RESPONSE_MODES
-from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE, ID_TOKEN_TYPE, REFRESH_TOKEN_TYPE
+from broker.oauth.basis import (
+    ACCESS_TOKEN_TYPE,
+    ID_JAG_TYPE,
+    ID_TOKEN_TYPE,
+    PERSONAL_TOKEN_TYPE,
+    REFRESH_TOKEN_TYPE,
+)
 from broker.oauth.client_auth import ASSERTION_ALGORITHMS, METHODS
 from broker.oauth.dpop import ALGORITHMS as DPOP_ALGORITHMS
 from broker.oauth.foreign_jwts import JWT_BEARER
@@ -71,6 +77,8 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
 def _exchanges(rt: Runtime, tenant: TenantSnapshot) -> dict[str, list[str]]:
     """Return what can be exchanged for what in this tenant; ID-JAGs where there is somebody to take them."""
     subjects, requested = [ACCESS_TOKEN_TYPE], [ACCESS_TOKEN_TYPE]
+    if tenant.settings.personal_token_days:
+        subjects.append(PERSONAL_TOKEN_TYPE)
     if load_trusts(rt, tenant.id).targets:
         subjects += [ID_TOKEN_TYPE, REFRESH_TOKEN_TYPE]
         requested.append(ID_JAG_TYPE)

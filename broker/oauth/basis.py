@@ -13,6 +13,7 @@ ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S10
 ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 (a type, not a secret)
 REFRESH_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:refresh_token"  # noqa: S105 (a type, not a secret)
 ID_JAG_TYPE = "urn:ietf:params:oauth:token-type:id-jag"
+PERSONAL_TOKEN_TYPE = "urn:agent-sso-broker:token-type:personal_token"  # noqa: S105 (a type, not a secret)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens import cascade, refresh
 from broker.tokens.access import verify_access_token
 from broker.tokens.liveness import load_token_rows
+from broker.tokens.personal import find_personal, is_personal
 
 
 def revocation_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) -> PlainReply:
@@ -40,6 +41,9 @@ def _revoke(tx: Transaction, call: Call, caller: Authenticated, token: str) -> N
             )
             _record(tx, call, family.grant_id, ended.tokens)
         return
+    if is_personal(token):
+        _end_personal(tx, call, token)
+        return
     try:
         verified = verify_access_token(call.rt, call.tenant, token, now=call.ctx.now)
     except Refusal:
@@ -52,6 +56,16 @@ def _revoke(tx: Transaction, call: Call, caller: Authenticated, token: str) -> N
         tx.connection, call.tenant.id, row.jti, cause="revoked_by_client", now=call.ctx.now
     )
     _record(tx, call, row.jti, count)
+
+
+def _end_personal(tx: Transaction, call: Call, token: str) -> None:
+    """Any client may end a personal token that it holds: it was let slip, and ending it only protects."""
+    found = find_personal(tx.connection, call.tenant.id, token)
+    if found is not None:
+        ended = cascade.end_grant(
+            tx.connection, call.tenant.id, found.grant_id, cause="revoked_by_client", now=call.ctx.now
+        )
+        _record(tx, call, found.id, ended.tokens)
 
 
 def _record(tx: Transaction, call: Call, target_id: str, count: int) -> None:

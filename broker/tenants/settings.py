@@ -50,6 +50,8 @@ class TenantSettings:
         MAX_GRANT_SECONDS,
     )
     """The durations that the consent page offers; the first is chosen unless the person picks another."""
+    personal_token_days: Annotated[int, Field(strict=True, ge=0, le=30)] = 30
+    """Longest life of a personal access token, in days; 0 means that people can make and use none."""
     provider_sign_out_ends: Literal["session", "session_and_grants"] = "session"
     """What ends when an identity provider signs somebody out: their browser session here, or also what
     agents were given in it."""

@@ -184,6 +184,26 @@ class RefreshToken(TenantScoped, Base):
     )
 
 
+class PersonalToken(TenantScoped, Base):
+    """A person's own handle on a grant, to be exchanged by one agent; only the secret's hash is here."""
+
+    __tablename__ = "personal_tokens"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    grant_id: Mapped[str] = mapped_column(String(40))
+    user_id: Mapped[str] = mapped_column(String(40))
+    name: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index("ix_personal_tokens_user", "tenant_id", "user_id"),
+        Index("ix_personal_tokens_expires_at", "expires_at"),
+    )
+
+
 class IssuedToken(TenantScoped, Base):
     """An access token that we minted, and its parent. ``path`` is ``/root/…/jti/``: a subtree is a range."""
 

@@ -98,7 +98,7 @@ class Office:
             return list(session.scalars(rows))
 
 
-def submit(browser: Browser, page: str, target: str, **fields: str) -> TestResponse:
+def submit(browser: Browser, page: str, target: str, **fields: Any) -> TestResponse:
     """Post a form of ``page`` to ``target`` with the page's token."""
     token = form_token(browser.get(page))
     return browser.post(target, {"csrf_token": token, **fields})

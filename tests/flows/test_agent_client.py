@@ -20,6 +20,8 @@ from broker.agent_client import (
 from broker.demo.agents import claims_of
 from broker.demo.mcp_server import CREATE, READ, STATUS
 from broker.demo.world import World, running_world
+from broker.tokens.personal import issue_personal
+from broker.tokens.sessions import start_session
 from tests.builders.maya import Maya
 
 README = Path(broker.agent_client.__file__).with_name("README.md")
@@ -80,6 +82,31 @@ def test_from_an_address_to_a_chain_by_the_readme(world: World):
     assert narrower["act"]["act"]["sub"] == world.agent_ids["planner"]
 
 
+def test_at_night_by_the_readme(world: World):
+    rt, tenant = world.broker.runtime, world.broker.tenant
+    allow_planner(world)
+    maya = claims_of(world.story.planner_token)["sub"]
+    writer = world.story.writer
+    with rt.database.core_write() as connection:
+        view, _ = start_session(
+            connection, rt, tenant_id=tenant.id, kind="person", now=rt.clock.now(), user_id=maya
+        )
+        made = issue_personal(
+            connection,
+            tenant_id=tenant.id,
+            owner=view,
+            agent_id=world.agent_ids["ticket-writer"],
+            client_id=writer.client_id,
+            name="Nightly",
+            resources=[writer.resource],
+            scopes=[CREATE],
+            now=rt.clock.now(),
+            expires_at=rt.clock.now() + 3600,
+        )
+    token = run("at-night", world, writer=writer, PERSONAL_TOKEN=made.secret)["token"]
+    assert (claims_of(token)["sub"], claims_of(token)["scope"]) == (maya, CREATE)
+
+
 def test_an_agent_alone_by_the_readme(world: World):
     assert claims_of(run("alone", world)["token"])["scope"] == STATUS
 
@@ -127,6 +154,11 @@ def test_a_narrower_token_of_its_own(world: World):
     writer = world.story.writer
     alone = writer.own_token(STATUS)
     assert claims_of(writer.narrow(alone.access_token, STATUS).access_token)["scope"] == STATUS
+
+
+def allow_planner(world: World) -> None:
+    """Let Maya allow the story's planner."""
+    world.story.finish(Maya(world, world.callback_url).follow(world.story.begin()).query)
 
 
 def allow(world: World, agent: AgentClient, scope: str) -> str:

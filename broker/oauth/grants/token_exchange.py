@@ -12,9 +12,9 @@ from broker.agents.snapshot import AgentView
 from broker.directory.roles import read_told
 from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.group_commit import Ahead, Transaction
-from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE, Basis, SignInFacts
+from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE, PERSONAL_TOKEN_TYPE, Basis, SignInFacts
 from broker.oauth.calls import Call
-from broker.oauth.grants import exchange_for_id_jag
+from broker.oauth.grants import exchange_for_id_jag, exchange_personal_token
 from broker.oauth.grants.presented import (
     named_actor,
     refused,
@@ -71,6 +71,9 @@ def collect(tx: Transaction, call: Call) -> Basis:
     require_actor_shape(call)
     if call.params.get("requested_token_type") == ID_JAG_TYPE:
         return exchange_for_id_jag.collect(tx, call, agent)
+    if call.params.get("subject_token_type") == PERSONAL_TOKEN_TYPE:
+        _require_access_token_wanted(call)
+        return exchange_personal_token.collect(tx, call, agent)
     _require_types(call)
     subject_token = verified_token(call, call.params.require("subject_token"))
     actor_token = (
@@ -126,6 +129,11 @@ def _require_types(call: Call) -> None:
             "This kind of token cannot be exchanged for that one.",
             reason="subject_token_type",
         )
+    _require_access_token_wanted(call)
+
+
+def _require_access_token_wanted(call: Call) -> None:
+    """Check that nothing but an access token is asked for."""
     if call.params.get("requested_token_type") not in {"", ACCESS_TOKEN_TYPE}:
         raise Refusal(
             ErrorCode.INVALID_REQUEST,
