@@ -95,7 +95,8 @@ def test_nothing_else_is_had_for_it(office: Office, secret: str, changes: dict[s
 
 def test_what_only_looks_like_one_is_refused(office: Office, secret: str):
     body, _, checksum = secret.rpartition("_")
-    for other in (f"{body[:-1]}A_{checksum}", f"{body}_{int(checksum, 16) ^ 1:08x}", "asb_pat_", "x"):
+    altered = "B" if body[-1] == "A" else "A"
+    for other in (f"{body[:-1]}{altered}_{checksum}", f"{body}_{int(checksum, 16) ^ 1:08x}", "asb_pat_", "x"):
         assert exchange(office, other).error == "invalid_grant"
 
 

@@ -19,6 +19,7 @@ from tests.builders.world import open_world
 
 KEPT_FOR_GOOD = {
     "agents": "an administrator's record; it expires and stays visible",
+    "client_registrations": "whoever looks after clients ends it together with its client",
     "consents": "what a person agreed to is kept after its end",
     "leases": "one row a job",
     "service_keys": "the end is the certificate's; the key opens messages until somebody drops it",
