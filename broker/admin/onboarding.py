@@ -11,6 +11,7 @@ from broker.admin.connection_form import FormValues
 from broker.agents.client_documents import is_admitted, is_document_id
 from broker.agents.models import ClientRegistration
 from broker.agents.snapshot import AgentsSnapshot, load_agents
+from broker.agents.taking_back import narrow_to_policy
 from broker.audit.events import AuditEvent
 from broker.directory.roles import load_roles
 from broker.kernel.errors import Refusal
@@ -69,6 +70,7 @@ def save_policy(desk: Desk, form: FormValues) -> str:
             .values(refresh_at=desk.now)
             .execution_options(synchronize_session=False)
         )
+        narrow_to_policy(session, desk.tenant.id, policy)
         ended = 0
         for client_id in load_agents(desk.rt, desk.tenant.id).clients:
             if is_document_id(client_id, may_use_loopback=True) and not is_admitted(policy, client_id):

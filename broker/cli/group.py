@@ -17,6 +17,10 @@ COMMANDS = {
     "audit": ("broker.cli.audit:audit", "Verify the event log."),
     "config": ("broker.cli.config:config", "Look at the settings in effect."),
     "db": ("broker.cli.db:db", "Bring the database schema up to date, or look at it."),
+    "client": (
+        "broker.cli.client:client",
+        "Make or end the tokens with which clients register themselves.",
+    ),
     "directory": (
         "broker.cli.directory:directory",
         "Read an LDAP directory from end to end: who is gone, who is in which group.",

@@ -44,7 +44,7 @@ class Registered:
 
     client_id: str
     issued_at: int
-    metadata: ClientMetadata
+    said: Mapping[str, Any]
     scopes: tuple[str, ...]
     secret: str | None = None
     management: str | None = None
@@ -99,7 +99,7 @@ def document_of(tenant: TenantSnapshot, registered: Registered) -> dict[str, Any
     document: dict[str, Any] = {
         "client_id": registered.client_id,
         "client_id_issued_at": registered.issued_at,
-        **registered.metadata.as_said(),
+        **registered.said,
         "scope": " ".join(registered.scopes),
     }
     if registered.secret is not None:
@@ -210,7 +210,12 @@ def _told(
         select(Client.scopes).where(Client.tenant_id == tenant_id, Client.client_id == newcomer.client_id)
     )
     return Registered(
-        newcomer.client_id, issued_at, newcomer.metadata, tuple(scopes or ()), newcomer.secret, management
+        newcomer.client_id,
+        issued_at,
+        newcomer.metadata.as_said(),
+        tuple(scopes or ()),
+        newcomer.secret,
+        management,
     )
 
 

@@ -51,8 +51,7 @@ def management_endpoint(
         return _replace(rt, tenant, request, registration)
     with rt.database.read(tenant.id) as session:
         row = _live_client(session, tenant.id, client_id)
-        metadata = read_metadata(registration.said, offered(rt, tenant))
-        told = Registered(client_id, registration.created_at, metadata, tuple(row.scopes))
+        told = Registered(client_id, registration.created_at, registration.said, tuple(row.scopes))
     return json_reply(200, document_of(tenant, told), _NO_STORE)
 
 
@@ -120,7 +119,7 @@ def _replace(
         told_now = Registered(
             client_id,
             registration.created_at,
-            metadata,
+            metadata.as_said(),
             tuple(row.scopes),
             secret=newcomer.secret,
             management=management,

@@ -118,6 +118,22 @@ def test_taking_an_address_back_ends_what_it_holds_at_once(desk: OnboardingDesk)
     assert again.status_code == 400
 
 
+def test_what_the_policy_takes_away_is_taken_from_those_that_came_before(desk: OnboardingDesk) -> None:
+    told = desk.redeem(desk.code(desk.site.browser(), scope="tickets:read tickets:write"))
+    assert told["scope"] == "tickets:read tickets:write"
+    browser = admin(desk)
+    assert submit(browser, f"{HOME}/policy", f"{HOME}/policy", form()).status_code == 303
+    assert set(desk.client().scopes) >= {"openid", "tickets:read"}
+    assert "tickets:write" not in desk.client().scopes
+    again = desk.token(grant_type="refresh_token", refresh_token=told["refresh_token"])
+    assert again.json["scope"] == "tickets:read"
+    fields = form(grant_types=["authorization_code"], scopes=["tickets:read", "tickets:write"])
+    assert submit(browser, f"{HOME}/policy", f"{HOME}/policy", fields).status_code == 303
+    assert "tickets:write" not in desk.client().scopes, "what comes back counts for newcomers"
+    late = desk.token(grant_type="refresh_token", refresh_token=again.json["refresh_token"])
+    assert late.json["error"] == "unauthorized_client"
+
+
 def test_who_waits_is_shown_and_released(desk: OnboardingDesk) -> None:
     desk.set_policy(**policy(registration="open"))
     told = register(desk).json

@@ -12,12 +12,14 @@ from broker.agents.declare.document import Document, TenantEntry
 from broker.agents.declare.faults import Faults
 from broker.agents.declare.references import Surroundings
 from broker.agents.declare.writing import Offer, TenantWriter
+from broker.agents.taking_back import narrow_to_policy
 from broker.audit.events import AuditEvent
 from broker.audit.log import ActorRef, record
 from broker.kernel.context import CallContext
 from broker.kernel.runtime import Runtime
 from broker.tenants.registry import save_tenant
 from broker.tenants.rows import Change
+from broker.tenants.settings import parse_settings
 
 __all__ = ["Applied", "Offer", "apply_document"]
 
@@ -91,6 +93,8 @@ def _apply_tenant(session: Session, run: _Run, place: str, entry: TenantEntry) -
     tenant, change = save_tenant(session, entry.slug, entry.given("name", "settings"), run.ctx.now)
     if change is not None and change.action == "create":
         run.on_new_tenant(session, tenant.id)
+    if change is not None and "settings" in change.fields:
+        narrow_to_policy(session, tenant.id, parse_settings(tenant.settings).onboarding)
     before = run.faults.count
     writer = TenantWriter(session, run.rt, tenant.id, run.offer, run.around, run.faults, run.ctx.now)
     writer.write(place, entry)

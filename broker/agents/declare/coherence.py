@@ -1,6 +1,7 @@
 """What a document names must exist when all of it is written: agents, resources, roles, scopes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -51,6 +52,8 @@ def check_names(faults: Faults, place: str, entry: TenantEntry, names: Names) ->
     admin_role = (entry.settings or {}).get("admin_role")
     if admin_role:
         check.all(f"{place}.settings.admin_role", "role", [admin_role], names.roles)
+    template = ((entry.settings or {}).get("onboarding") or {}).get("template") or {}
+    check.template(f"{place}.settings.onboarding.template", template)
 
 
 class _Checker:
@@ -73,6 +76,13 @@ class _Checker:
         self.all(f"{place}.delegable_to", "agent", agent.delegable_to, self._names.agents)
         self.clients(f"{place}.client", [agent.client] if agent.client else [])
         self.clients(f"{place}.clients", agent.clients or [])
+
+    def template(self, place: str, template: Mapping[str, Any]) -> None:
+        self.scopes(place, template.get("scopes"))
+        self.all(f"{place}.roles", "role", template.get("roles"), self._names.roles)
+        self.all(f"{place}.resources", "resource", template.get("resources"), self._names.resources)
+        if template.get("agent"):
+            self.all(f"{place}.agent", "agent", [template["agent"]], self._names.agents)
 
     def clients(self, place: str, clients: Iterable[ClientEntry]) -> None:
         for client in clients:

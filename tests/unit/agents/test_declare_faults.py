@@ -98,6 +98,23 @@ def test_an_unknown_key_names_its_place_and_the_likely_key(
             id="unknown-admin-role",
         ),
         pytest.param(
+            put_into("settings", "onboarding", value={"template": {"scopes": ["tickets:raed"]}}),
+            "tenants[0].settings.onboarding.template.scopes: there is no scope 'tickets:raed'"
+            "; did you mean 'tickets:read'?",
+            id="onboarding-scope",
+        ),
+        pytest.param(
+            put_into("settings", "onboarding", value={"template": {"agent": "raeder"}}),
+            "tenants[0].settings.onboarding.template.agent: there is no agent 'raeder'"
+            "; did you mean 'reader'?",
+            id="onboarding-agent",
+        ),
+        pytest.param(
+            put_into("settings", "onboarding", value={"cimd": "everybody"}),
+            "tenants[0].onboarding.cimd: Input should be 'off', 'listed' or 'any'",
+            id="onboarding-choice",
+        ),
+        pytest.param(
             put_into("connections", 0, "kind", value="odic"),
             "tenants[0].connections[0].kind: there is no 'odic', only oidc; did you mean 'oidc'?",
             id="unknown-kind",
