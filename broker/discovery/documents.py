@@ -7,13 +7,16 @@ from typing import Any
 import orjson
 
 from broker.discovery.agent_document import MAX_AGE_SECONDS, agent_document
+from broker.discovery.agent_view import TYP, agent_view
 from broker.discovery.metadata import AGENT_DOCUMENT, server_metadata
+from broker.discovery.signed import with_signature
 from broker.kernel.errors import Refusal
 from broker.kernel.plain import PlainReply, PlainRequest
 from broker.kernel.runtime import Runtime
 from broker.oauth.replies import error_reply
 from broker.tenants.snapshot import TenantSnapshot, require_tenant
 
+METADATA_TYP = "as-metadata+jwt"
 Build = Callable[[Runtime, TenantSnapshot, int], dict[str, Any]]
 
 DOCUMENTS: dict[str, Build] = {
@@ -42,8 +45,10 @@ def well_known(rt: Runtime, request: PlainRequest) -> PlainReply | None:
         tenant = require_tenant(rt, slug)
     except Refusal as refusal:
         return error_reply(refusal, request.ctx)
+    if name == AGENT_DOCUMENT and "authorization" in request.headers:
+        return agent_view(rt, tenant, DOCUMENTS[name](rt, tenant, request.ctx.now), request)
     body, etag = _rendered(rt, tenant, name, request.ctx.now)
-    headers = [*_OPEN, ("ETag", etag)]
+    headers = [*_OPEN, ("ETag", etag), *_pointer(rt, tenant, name)]
     if request.headers.get("if-none-match") == etag:
         return PlainReply(304, b"", headers)
     return PlainReply(200, body, [("Content-Type", "application/json"), *headers])
@@ -70,14 +75,26 @@ def _rendered(rt: Runtime, tenant: TenantSnapshot, name: str, now: int) -> tuple
     period = now - now % MAX_AGE_SECONDS
 
     def render(_: str) -> tuple[int, bytes, str]:
-        body = orjson.dumps(DOCUMENTS[name](rt, tenant, now))
-        return period, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        document = DOCUMENTS[name](rt, tenant, now)
+        # Of what is said, not of the signature: that differs at every node, and a copy stays fresh at all.
+        etag = hashlib.sha256(orjson.dumps(document)).hexdigest()[:32]
+        return period, orjson.dumps(with_signature(rt, tenant, document, typ)), f'"{etag}"'
 
-    kind = f"document:{name}"
+    # Both names of the metadata are one document, byte for byte (ASM-04).
+    kind, typ = ("agent", TYP) if name == AGENT_DOCUMENT else ("metadata", METADATA_TYP)
+    kind = f"document:{kind}"
     made_for, body, etag = rt.caches.get(tenant.id, kind, render)
     if made_for != period:
         made_for, body, etag = rt.caches.renew(tenant.id, kind, render)
     return body, etag
+
+
+def _pointer(rt: Runtime, tenant: TenantSnapshot, name: str) -> list[tuple[str, str]]:
+    """Return the header by which metadata leads to the agent document, which itself varies by who asks."""
+    if name == AGENT_DOCUMENT:
+        return [("Vary", "Authorization")]
+    target = f"{tenant.issuer}/.well-known/{AGENT_DOCUMENT}"
+    return [("Link", f'<{target}>; rel="{rt.settings.public_url}/rel/agent-broker"')]
 
 
 def schema_reply(schema: bytes) -> PlainReply:

@@ -99,7 +99,12 @@ def find_tenant(rt: Runtime, slug: str) -> TenantSnapshot | None:
     if snapshot is None or snapshot.slug != slug:
         known.drop(slug)
         return None
-    known.keep(slug, tenant_id)
+    if snapshot.is_active:
+        known.keep(slug, tenant_id)
+    else:
+        # Looked up anew each time, as an unknown one is. Without this: the time of the refusal would tell
+        # which of the two it was (ASM-07).
+        known.drop(slug)
     return snapshot
 
 

@@ -15,6 +15,8 @@ from broker.tokens.grants import standing_grant_id
 
 REFUSAL_UNDOES = False  # nothing is consumed
 
+_AT_ISSUER = frozenset({"openid"})
+
 
 def collect(tx: Transaction, call: Call) -> Basis:
     """Return the basis of a token that the agent holds in its own name; confidential clients only."""
@@ -37,6 +39,10 @@ def collect(tx: Transaction, call: Call) -> Basis:
         expires_at=expires_at,
     )
     grant = require_standing(tx, call, grant_id)
+    # A token for the tenant itself opens the agent's own view of the discovery document, and nothing else.
+    is_own = resource == call.tenant.issuer
+    scopes = _AT_ISSUER if is_own else agent.scopes
+    asked = parse_scope(call.params.get("scope"))
     return Basis(
         subject=agent.id,
         subject_profile="ai_agent",
@@ -45,9 +51,9 @@ def collect(tx: Transaction, call: Call) -> Basis:
         grant_id=grant.id,
         consent_id=None,
         parent=Parent(
-            scopes=agent.scopes,
+            scopes=scopes,
             roles=frozenset(),
-            resources=agent.resources,
+            resources=agent.resources | {resource} if is_own else agent.resources,
             expires_at=min(grant.expires_at, agent.expires_at),
             depth=0,
             chain=(),
@@ -56,5 +62,5 @@ def collect(tx: Transaction, call: Call) -> Basis:
         has_live_roles=True,
         actor=None,
         agent=agent,
-        wish=Wish(scopes=parse_scope(call.params.get("scope")), resource=resource),
+        wish=Wish(scopes=_AT_ISSUER if is_own and asked is None else asked, resource=resource),
     )
