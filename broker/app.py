@@ -87,6 +87,7 @@ def build_app(rt: Runtime, connectors: Mapping[str, Connector]) -> Flask:
 
 def build_pages(rt: Runtime, connectors: Mapping[str, Connector] = CONNECTORS) -> Flask:
     """Return what Flask answers, which is everything; `broker.wsgi` has the short lane in front already."""
+    rt.connectors.update(connectors)
     app = Flask(
         "broker",
         static_folder=str(STATIC_FOLDER),

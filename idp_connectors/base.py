@@ -26,6 +26,7 @@ from idp_connectors.sign_out import (
     UpstreamLogout,
 )
 from idp_connectors.step_up import AskedProof
+from idp_connectors.subject_tokens import SubjectToken, VerifiesSubjectTokens
 from idp_connectors.walk import (
     DirectoryWalk,
     ListedGroup,
@@ -87,8 +88,10 @@ __all__ = [
     "SignsInByPassword",
     "SignsOut",
     "Spend",
+    "SubjectToken",
     "UpstreamLogout",
     "VerifiedIdentity",
+    "VerifiesSubjectTokens",
     "WalksDirectory",
     "check_settings",
     "load_config",

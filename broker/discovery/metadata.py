@@ -14,6 +14,7 @@ from broker.oauth.basis import (
     ID_TOKEN_TYPE,
     PERSONAL_TOKEN_TYPE,
     REFRESH_TOKEN_TYPE,
+    SAML2_TYPE,
 )
 from broker.oauth.client_auth import ASSERTION_ALGORITHMS, METHODS
 from broker.oauth.dpop import ALGORITHMS as DPOP_ALGORITHMS
@@ -76,12 +77,17 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
 
 def _exchanges(rt: Runtime, tenant: TenantSnapshot) -> dict[str, list[str]]:
     """Return what can be exchanged for what in this tenant; ID-JAGs where there is somebody to take them."""
+    trusts = load_trusts(rt, tenant.id)
     subjects, requested = [ACCESS_TOKEN_TYPE], [ACCESS_TOKEN_TYPE]
     if tenant.settings.personal_token_days:
         subjects.append(PERSONAL_TOKEN_TYPE)
-    if load_trusts(rt, tenant.id).targets:
-        subjects += [ID_TOKEN_TYPE, REFRESH_TOKEN_TYPE]
+    if trusts.targets or trusts.subjects:
+        subjects.append(ID_TOKEN_TYPE)
+    if trusts.targets:
+        subjects.append(REFRESH_TOKEN_TYPE)
         requested.append(ID_JAG_TYPE)
+    if any(one.config.recipient for one in trusts.subjects):
+        subjects.append(SAML2_TYPE)
     return {
         "subject_token_types_supported": subjects,
         "actor_token_types_supported": [ACCESS_TOKEN_TYPE],

@@ -1,6 +1,7 @@
 """The kernel's parts of one running broker, passed as the first argument; never looked up from a global."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from broker.kernel.clock import Clock, SystemClock
 from broker.kernel.database import Database
@@ -12,10 +13,16 @@ from broker.kernel.sealing import Sealer, decode_key, read_key
 from broker.kernel.settings import Settings
 from broker.kernel.versions import Caches
 
+if TYPE_CHECKING:
+    from idp_connectors.base import Connector
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Settings, clock, database, sealer, both ways out, group commit and caches of this process."""
+    """Settings, clock, database, sealer, both ways out, group commit and caches of this process.
+
+    ``connectors`` is filled by the composition root when the pages are put together.
+    """
 
     settings: Settings
     clock: Clock
@@ -25,6 +32,7 @@ class Runtime:
     dial: Dial
     committer: GroupCommitter
     caches: Caches
+    connectors: dict[str, "Connector"] = field(default_factory=dict)
     writer_id: str = field(default_factory=lambda: new_id("wrt"))
 
 

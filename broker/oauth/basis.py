@@ -12,6 +12,7 @@ from broker.tokens.tasks import TaskView
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a type, not a secret)
 ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 (a type, not a secret)
 REFRESH_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:refresh_token"  # noqa: S105 (a type, not a secret)
+SAML2_TYPE = "urn:ietf:params:oauth:token-type:saml2"
 ID_JAG_TYPE = "urn:ietf:params:oauth:token-type:id-jag"
 PERSONAL_TOKEN_TYPE = "urn:agent-sso-broker:token-type:personal_token"  # noqa: S105 (a type, not a secret)
 

@@ -6,7 +6,6 @@ from broker.agents.snapshot import AgentsSnapshot, AgentView, ClientView
 from broker.kernel.context import CallContext
 from broker.kernel.runtime import Runtime
 from broker.oauth.dpop import Proof
-from broker.oauth.foreign_jwts import Introduced, Workload
 from broker.oauth.params import Params
 from broker.tenants.snapshot import TenantSnapshot
 
@@ -25,7 +24,7 @@ class Call:
     params: Params
     ctx: CallContext
     proof: Proof | None = None
-    evidence: Workload | Introduced | None = None
+    evidence: object | None = None
 
     @property
     def jkt(self) -> str:

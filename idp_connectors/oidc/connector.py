@@ -21,6 +21,7 @@ from idp_connectors.base import (
     GroupPlan,
     LoginRequest,
     ProviderPreview,
+    SubjectToken,
     VerifiedIdentity,
     check_settings,
     load_config,
@@ -37,6 +38,7 @@ from idp_connectors.oidc.logout import OidcLogout
 from idp_connectors.oidc.preview import discover
 from idp_connectors.oidc.self_check import check_provider
 from idp_connectors.oidc.step_up import proof_parameters
+from idp_connectors.oidc.subject_token import verify_subject_token
 
 MAX_CODE_CHARS = 4096
 MAX_USERINFO_BYTES = 256 * 1024
@@ -200,6 +202,12 @@ class OidcConnector:
                 field="group_lookup",
             )
         return lookup
+
+    def verify_subject_token(
+        self, config: Mapping[str, Any], secrets: Mapping[str, str], given: SubjectToken, deps: Deps
+    ) -> VerifiedIdentity:
+        """Return whom an ID token names that the provider made for another client; raises ConnectorError."""
+        return verify_subject_token(load_config(OidcConfig, config, secrets), given, deps)
 
     def group_plan(self, config: Mapping[str, Any]) -> GroupPlan | None:
         """Return where this connection's groups are asked for; None if they come with the sign-in only."""

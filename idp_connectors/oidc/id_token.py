@@ -42,6 +42,18 @@ def verify_id_token(
     token: object, metadata: ProviderMetadata, expected: Expectation, deps: Deps
 ) -> dict[str, Any]:
     """Return the claims of an ID token that passed every check; raises ConnectorError."""
+    claims = verify_issued_id_token(token, metadata, expected, deps)
+    _check_nonce(claims, expected.nonce)
+    return claims
+
+
+def verify_issued_id_token(
+    token: object, metadata: ProviderMetadata, expected: Expectation, deps: Deps
+) -> dict[str, Any]:
+    """Return the claims of an ID token that passed every check but that of the sign-in it belongs to.
+
+    Raises ConnectorError.
+    """
     signed = read_signed_claims(
         token,
         metadata,
@@ -53,7 +65,6 @@ def verify_id_token(
     claims = signed.claims
     _check_parties(claims, expected)
     check_times(claims, ID_TOKEN, deps.now, needs_end=True)
-    _check_nonce(claims, expected.nonce)
     _check_access_token_hash(claims, expected.access_token, signed.algorithm)
     require_subject(claims.get("sub"), "sub")
     return claims

@@ -18,6 +18,7 @@ from idp_connectors.base import (
     LoginRequest,
     ProviderPreview,
     ServiceKeys,
+    SubjectToken,
     VerifiedIdentity,
     check_settings,
     load_config,
@@ -40,6 +41,7 @@ from idp_connectors.saml.request import build_authn_request
 from idp_connectors.saml.second_opinion import read_verified
 from idp_connectors.saml.self_check import check_provider
 from idp_connectors.saml.service_metadata import build_service_metadata
+from idp_connectors.saml.subject_token import as_answer, read_alone
 
 REPLAY_KIND = "saml_assertion"
 
@@ -169,6 +171,13 @@ class SamlConnector:
     def upstream_logout(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> SamlLogout:
         """Return the sign-out for stored `config`; raises ConnectorError."""
         return SamlLogout(load_config(SamlConfig, config, secrets))
+
+    def verify_subject_token(
+        self, config: Mapping[str, Any], secrets: Mapping[str, str], given: SubjectToken, deps: Deps
+    ) -> VerifiedIdentity:
+        """Return whom an assertion of another service names; raises ConnectorError."""
+        checked = read_alone(load_config(SamlConfig, config, secrets))
+        return SamlLogin(checked).complete(as_answer(given), deps)
 
     def group_plan(self, config: Mapping[str, Any]) -> GroupPlan | None:
         """Return the tenant's second source of groups; None if they come with the assertion."""

@@ -10,7 +10,7 @@ from broker.tenants.checked import checked
 
 Kind = Literal["target", "issuer", "workload", "subject"]
 Algorithm = Literal["ES256", "EdDSA", "PS256", "RS256"]
-Output = Literal["access_token", "id_jag", "refresh_token"]
+Output = Literal["access_token", "id_jag"]
 
 ALGORITHMS: tuple[Algorithm, ...] = ("ES256", "EdDSA", "PS256", "RS256")
 """What others may sign with; no symmetric algorithm is ever taken."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from broker.kernel.group_commit import Ahead, Transaction
+from broker.oauth import upstream_tokens
 from broker.oauth.basis import Basis
 from broker.oauth.calls import Call
 from broker.oauth.foreign_jwts import JWT_BEARER
@@ -37,7 +38,10 @@ GRANTS: dict[str, GrantType] = {
     "urn:ietf:params:oauth:grant-type:token-exchange": token_exchange,
     JWT_BEARER: jwt_bearer,
 }
-PREPARATIONS: dict[str, Callable[[Call], Call]] = {JWT_BEARER: jwt_bearer.prepare}
+PREPARATIONS: dict[str, Callable[[Call], Call]] = {
+    JWT_BEARER: jwt_bearer.prepare,
+    "urn:ietf:params:oauth:grant-type:token-exchange": upstream_tokens.prepare,
+}
 """What a grant type must do before the transaction, because it may wait for another server."""
 
 AHEAD: dict[str, Callable[[Call], Sequence[Ahead]]] = {

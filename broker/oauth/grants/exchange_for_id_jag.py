@@ -10,10 +10,12 @@ from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.group_commit import Transaction
 from broker.oauth.basis import ID_JAG_TYPE, ID_TOKEN_TYPE, REFRESH_TOKEN_TYPE, Basis, SignInFacts
 from broker.oauth.calls import Call
+from broker.oauth.grants.exchange_of_upstream import grant_of_upstream
 from broker.oauth.grants.presented import has_own_actor, refused, require_key
 from broker.oauth.grants.standing import require_standing
 from broker.oauth.params import parse_scope
 from broker.oauth.targets import canonical
+from broker.oauth.upstream_tokens import Upstream
 from broker.policy.step_up import ShownProof, WantedProof, find_unproven
 from broker.policy.values import Actor, Parent, Wish
 from broker.tokens import cascade, refresh
@@ -32,7 +34,7 @@ def collect(tx: Transaction, call: Call, agent: AgentView) -> Basis:
         )
     target = _target(call)
     resource = _resource(call, target)
-    grant = _grant(tx, call)
+    grant = _grant(tx, call, agent)
     actors = (Actor(call.tenant.issuer, agent.id),) if has_own_actor(tx, call, agent) else ()
     _require_proof(call, target, grant)
     introduction = _introduce(tx, call, target, grant, resource, actors)
@@ -87,8 +89,12 @@ def _resource(call: Call, target: TargetView) -> str:
     return named.pop()
 
 
-def _grant(tx: Transaction, call: Call) -> GrantView:
+def _grant(tx: Transaction, call: Call, agent: AgentView) -> GrantView:
     """Return the live grant of the person whom the subject token names."""
+    if isinstance(call.evidence, Upstream):
+        if "id_jag" not in call.evidence.entry.config.outputs:
+            raise refused("output_not_allowed")
+        return grant_of_upstream(tx, call, agent, call.evidence)
     kind, token = call.params.require("subject_token_type"), call.params.require("subject_token")
     if kind == ID_TOKEN_TYPE:
         return require_standing(tx, call, grant_of_id_token(tx, call, token))

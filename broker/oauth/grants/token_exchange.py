@@ -14,7 +14,7 @@ from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.group_commit import Ahead, Transaction
 from broker.oauth.basis import ACCESS_TOKEN_TYPE, ID_JAG_TYPE, PERSONAL_TOKEN_TYPE, Basis, SignInFacts
 from broker.oauth.calls import Call
-from broker.oauth.grants import exchange_for_id_jag, exchange_personal_token
+from broker.oauth.grants import exchange_for_id_jag, exchange_of_upstream, exchange_personal_token
 from broker.oauth.grants.presented import (
     named_actor,
     refused,
@@ -28,6 +28,7 @@ from broker.oauth.grants.standing import require_agent
 from broker.oauth.params import parse_scope
 from broker.oauth.targets import asked_resource
 from broker.oauth.tasks import asked_task
+from broker.oauth.upstream_tokens import Upstream
 from broker.policy.values import Actor, Parent, Wish
 from broker.tokens import encoding
 from broker.tokens.access import VerifiedAccessToken, verify_access_token
@@ -75,6 +76,8 @@ def collect(tx: Transaction, call: Call) -> Basis:
         _require_access_token_wanted(call)
         return exchange_personal_token.collect(tx, call, agent)
     _require_types(call)
+    if isinstance(call.evidence, Upstream):
+        return exchange_of_upstream.collect(tx, call, agent, call.evidence)
     subject_token = verified_token(call, call.params.require("subject_token"))
     actor_token = (
         verified_token(call, call.params.require("actor_token")) if call.params.has("actor_token") else None
@@ -123,7 +126,8 @@ def _task_changes(tx: Transaction, call: Call, agent: AgentView, subject: _Subje
 
 def _require_types(call: Call) -> None:
     """Check the shape of the request; nothing malformed falls back to the client's own identity (A04)."""
-    if call.params.require("subject_token_type") != ACCESS_TOKEN_TYPE:
+    kind = call.params.require("subject_token_type")
+    if kind != ACCESS_TOKEN_TYPE and not isinstance(call.evidence, Upstream):
         raise Refusal(
             ErrorCode.INVALID_REQUEST,
             "This kind of token cannot be exchanged for that one.",
