@@ -9,6 +9,7 @@ import pytest
 from broker.directory.models import User
 from broker.directory.provisioning import find_provisioned
 from broker.directory.roles import live_roles
+from tests.builders.oauth import claims_of
 from tests.builders.office import Office, open_office, submit
 from tests.builders.provisioning import Provider
 
@@ -96,6 +97,28 @@ def test_joining_one_who_left_switches_the_user_off(office: Office, okta: Provid
     person = f"{HOME}/people/{maya}"
     submit(admin, person, person, action="enable")
     assert state(office, maya) == "active"
+
+
+def test_c05_tokens_with_a_role_that_joining_or_separating_takes_end_at_once(office: Office, okta: Provider):
+    scene, admin, maya = office.scene, office.admin(), office.scene.maya
+    pushed = okta.user("m.lind")
+    group = okta.group("support", pushed.id).id
+    page = f"{people_page(office)}/{pushed.id}"
+    submit(admin, page, page, user_id=maya)
+    token = scene.person_token()
+    assert (claims_of(token)["roles"], scene.introspect(token)["active"]) == (["support.agent"], True)
+    submit(admin, page, f"{page}/separate")
+    assert scene.introspect(token) == {"active": False}
+    # The other way round: what a sign-in told gave the role, and the record that she is joined with does not.
+    office.world.clock.advance(1)
+    office.world.user(office.tenant, scene.okta, "maya", groups=["support"])
+    token = scene.person_token()
+    assert scene.introspect(token)["active"]
+    okta.patch(f"Groups/{group}", {"op": "remove", "path": f'members[value eq "{pushed.id}"]'})
+    assert scene.introspect(token)["active"], "the record is nobody's"
+    submit(admin, page, page, user_id=maya)
+    assert scene.introspect(token) == {"active": False}
+    assert {one.reason for one in office.events("token.revoked")} == {"role_lost"}
 
 
 def test_the_list_is_searched_and_paged(office: Office, okta: Provider):

@@ -1,8 +1,9 @@
-"""Somebody leaves: the provider says so, and when it has its answer all that acted for them is dead."""
+"""Somebody leaves: the provider says so, and when it has its answer all that acted for them is dead (C05)."""
 
 import pytest
 
 from broker.agents.snapshot import load_agents
+from broker.kernel.runtime import open_runtime
 from broker.tokens.models import BrowserSession
 from broker.tokens.switching_off import end_user
 from tests.builders.oauth import Scene, claims_of
@@ -24,7 +25,7 @@ def tokens_of(scene: Scene) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("way", ["active-false", "delete", "put"])
-def test_leaving_ends_sessions_grants_and_every_token_below(scene: Scene, okta: Provider, way: str):
+def test_c05_leaving_ends_sessions_grants_and_every_token_below(scene: Scene, okta: Provider, way: str):
     maya = okta.user("maya", externalId="maya").id
     first, second = tokens_of(scene)
     other = scene.own_token("c")
@@ -53,7 +54,28 @@ def test_leaving_ends_sessions_grants_and_every_token_below(scene: Scene, okta: 
     assert (event.subject_id, event.reason, event.data["token_count"]) == (scene.maya, "deprovisioned", 2)
 
 
-def test_coming_back_revives_nothing(scene: Scene, okta: Provider):
+def test_c05_a_refresh_token_dies_with_the_person_also_in_another_worker(scene: Scene, okta: Provider):
+    maya = okta.user("maya", externalId="maya").id
+    issued = scene.redeem(scene.code("cli_a", "tickets:read offline_access"), "cli_a")
+    refresh = {"grant_type": "refresh_token", "refresh_token": issued.json["refresh_token"]}
+    here = scene.world.rt
+    elsewhere = open_runtime(here.settings, scene.world.clock)
+    try:
+        scene.world.rt = elsewhere
+        # The twin: the other worker accepts both, and has copies of all that it looked at.
+        again = scene.call("token", refresh, client="cli_a")
+        refresh["refresh_token"] = again.json["refresh_token"]
+        assert scene.introspect(again.token)["active"]
+        okta.patch(f"Users/{maya}", {"op": "Replace", "path": "active", "value": "False"})
+        assert scene.introspect(again.token) == {"active": False}
+        assert scene.call("token", refresh, client="cli_a").error == "invalid_grant"
+    finally:
+        scene.world.rt = here
+        elsewhere.egress.close()
+        elsewhere.database.close()
+
+
+def test_c05_coming_back_revives_nothing(scene: Scene, okta: Provider):
     maya = okta.user("maya", externalId="maya").id
     first, _ = tokens_of(scene)
     okta.patch(f"Users/{maya}", {"op": "Replace", "path": "active", "value": "False"})
@@ -67,7 +89,7 @@ def test_coming_back_revives_nothing(scene: Scene, okta: Provider):
     assert len(okta.events("user.enabled")) == 1
 
 
-def test_agents_of_a_proven_owner_are_suspended(scene: Scene, okta: Provider):
+def test_c05_agents_of_a_proven_owner_are_suspended(scene: Scene, okta: Provider):
     scene.world.user(scene.tenant, scene.okta, "maya", email="Maya@acme.example", email_verified_by=VERIFIED)
     hers = scene.world.agent(scene.tenant, "hers", owner_email="maya@ACME.example")
     scene.world.client(scene.tenant, "cli_hers", agent=hers)
@@ -136,7 +158,7 @@ def leave(okta: Provider, way: str, group: str, maya: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["okta-remove", "entra-remove", "put", "rename", "delete"])
-def test_leaving_a_group_ends_the_tokens_that_carry_its_role(scene: Scene, okta: Provider, way: str):
+def test_c05_leaving_a_group_ends_the_tokens_that_carry_its_role(scene: Scene, okta: Provider, way: str):
     maya = okta.user("maya", externalId="maya").id
     tom = okta.user("tom", externalId="tom").id
     group = okta.group("support", maya, tom).id
@@ -186,7 +208,7 @@ def test_joining_a_group_ends_nothing_and_another_persons_leaving_neither(scene:
     assert scene.introspect(second)["active"]
 
 
-def test_a_refresh_after_leaving_a_group_gives_less(scene: Scene, okta: Provider):
+def test_c05_a_refresh_after_leaving_a_group_gives_less(scene: Scene, okta: Provider):
     maya = okta.user("maya", externalId="maya").id
     group = okta.group("support", maya).id
     issued = scene.redeem(scene.code("cli_a", "tickets:read tickets:write offline_access"), "cli_a")

@@ -188,3 +188,21 @@ def test_c06_ten_thousand_operations_in_one_request_are_not_offered(okta: Provid
     assert okta.get("Users").json["totalResults"] == 0
     told = okta.get("ServiceProviderConfig").json["bulk"]
     assert told == {"supported": False, "maxOperations": 0, "maxPayloadSize": 0}
+
+
+def test_c06_references_in_a_circle_are_refused_and_one_request_makes_one_person(okta: Provider):
+    circle = [
+        {
+            "method": "POST",
+            "path": "/Groups",
+            "bulkId": one,
+            "data": {"members": [{"value": f"bulkId:{other}"}]},
+        }
+        for one, other in (("a", "b"), ("b", "a"))
+    ]
+    body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": circle}
+    assert okta.call("POST", "Bulk", body).status == 501
+    # Nor does a reference do anything outside of a bulk request.
+    assert okta.group("claims", "bulkId:a").status == 400
+    assert okta.get("Groups").json["totalResults"] == 0
+    assert okta.group("claims", okta.user("maya").id).status == 201
