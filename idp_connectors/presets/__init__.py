@@ -13,6 +13,7 @@ _MODULES = (
     "okta",
     "entra",
     "google",
+    "adfs",
     "keycloak",
     "generic",
 )

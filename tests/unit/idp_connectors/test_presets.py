@@ -1,11 +1,13 @@
 """Presets are data: each fills its connector's settings, names its console's fields, and explains errors."""
 
 import re
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import httpx2
 import pytest
+from lxml import etree
 
 from idp_connectors.base import ConnectorError, secret_fields
 from idp_connectors.claim_mapping import CLAIMS, pick
@@ -27,7 +29,7 @@ SIDES = [
     for kind, side in preset.sides.items()
 ]
 ANSWERS = {
-    "certificate": saml_idp.key_and_certificate()[1].decode(),
+    "certificate": saml_idp.key_and_certificate("idp")[1].decode(),
     "client_secret": CLIENT_SECRET,
     "google_service_account": key_file(),
     "google_admin": google_directory.ADMIN,
@@ -53,6 +55,10 @@ def split(side: Side, kind: str) -> tuple[dict[str, Any], dict[str, str]]:
 # --- the table --------------------------------------------------------------------------------------
 
 
+SAML_ONLY = {"adfs"}
+"""Its OpenID Connect puts a Windows SID where the protocol names a session."""
+
+
 def test_every_module_with_a_preset_is_in_the_table_and_offers_both_protocols():
     modules = [
         path.stem for path in (ROOT / "idp_connectors/presets").glob("*.py") if path.stem != "__init__"
@@ -61,7 +67,9 @@ def test_every_module_with_a_preset_is_in_the_table_and_offers_both_protocols():
     presets = {name: module.PRESET for name, module in found.items() if hasattr(module, "PRESET")}
     assert presets == dict(PRESETS)
     assert all(isinstance(preset, Preset) and preset.title for preset in presets.values())
-    assert [name for name, preset in PRESETS.items() if set(preset.sides) != {"oidc", "saml"}] == []
+    others = {name: set(preset.sides) for name, preset in PRESETS.items() if name not in SAML_ONLY}
+    assert [name for name, kinds in others.items() if kinds != {"oidc", "saml"}] == []
+    assert [name for name in SAML_ONLY if set(PRESETS[name].sides) != {"saml"}] == []
 
 
 def test_the_guide_shows_the_line_that_a_new_preset_adds():
@@ -297,6 +305,29 @@ def test_others_bring_their_groups_in_the_token(preset: str, issuer: str, group:
     assert (identity.issuer, identity.subject) == (issuer, "00u1")
     assert [found.value for found in identity.groups] == [group]
     assert identity.groups[0].kind == PRESETS[preset].sides["oidc"].groups.kind
+
+
+def test_adfs_tells_people_and_groups_by_their_sids_and_issues_no_name_id():
+    def as_adfs(root: etree._Element) -> None:
+        for issuer in root.iter(f"{{{saml_idp.SAML}}}Issuer"):
+            issuer.text = "http://fs.corp.example/adfs/services/trust"
+        for name_id in list(root.iter(f"{{{saml_idp.SAML}}}NameID")):
+            saml_idp.find(root, ".//saml:Subject").remove(name_id)
+
+    filled, _ = split(PRESETS["adfs"].sides["saml"], "saml")
+    # As it is stored: a certificate in one line.
+    config = CONNECTORS["saml"].config_model.model_validate(filled).model_dump(mode="json")
+    request = replace(LOGIN, callback_url=saml_idp.ACS_URL, entity_id=saml_idp.ENTITY_ID)
+    deps, login = make_deps(), CONNECTORS["saml"].interactive(config, {})
+    told = {
+        "http://schemas.microsoft.com/ws/2008/06/identity/claims/primarysid": ["S-1-5-21-1-2-3-1104"],
+        "http://schemas.microsoft.com/ws/2008/06/identity/claims/groupsid": ["S-1-5-21-1-2-3-513"],
+        "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name": ["Ada Example"],
+    }
+    idp = saml_idp.SamlIdentityProvider(bend=as_adfs)
+    ada = login.complete(idp.sign_in(login.begin(request, deps), attributes=told), deps)
+    assert (ada.subject, ada.display_name) == ("S-1-5-21-1-2-3-1104", "Ada Example")
+    assert [(group.kind, group.value) for group in ada.groups] == [("id", "S-1-5-21-1-2-3-513")]
 
 
 def test_the_page_of_presets_names_every_one_with_its_protocols():
