@@ -21,8 +21,9 @@ test: $(STAMP) ## Run the tests; needs no service and no root
 proof: $(STAMP) ## Run the long proofs: chains, token trees, races, pictures of all pages, large directories
 	$(RUN)/python -m pytest -q -m "$(PROOFS)" $(PYTEST_ARGS)
 
-bench: $(STAMP) ## Measure the token paths against a bare response, on this machine
+bench: $(STAMP) ## Measure the token paths beside a peer, and how they grow, on this machine
 	$(RUN)/python -m tests.bench
+	$(RUN)/python -m tests.bench --slopes
 
 docs: $(STAMP) ## Write the reference pages from the code
 	$(RUN)/python deploy/docs/generate.py

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import comparison, machine, report, saml
+from tests.bench import comparison, machine, report, saml, slopes
 from tests.bench.suite import WORKLOADS, open_bench
 
 PEER_SECONDS = 1.5
@@ -21,6 +21,8 @@ PEER_SECONDS = 1.5
 def main() -> int:
     """Run the bench; 0 when rows match replies and every gate is passed."""
     options = _options()
+    if options.slopes:
+        return _run_slopes(options)
     cores = os.sched_getaffinity(0)
     rounds, seconds = (1, 0.5) if options.quick else (options.rounds, options.seconds)
     workloads = tuple(options.workloads)
@@ -47,6 +49,18 @@ def main() -> int:
     return 1 if problems else 0
 
 
+def _run_slopes(options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="broker-bench-") as name:
+        found = slopes.measure(Path(name), _tell, is_quick=options.quick)
+    print("\n".join(slopes.lines(found)))
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=2) + "\n")
+    problems = [] if options.quick else slopes.missed(found)
+    for problem in problems:
+        print(f"FAIL: {problem}")
+    return 1 if problems else 0
+
+
 def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -67,6 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workloads", type=_workloads, default=WORKLOADS, help=", ".join(WORKLOADS))
     parser.add_argument("--database", default="", help="URL of an empty database instead of SQLite")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--slopes", action="store_true", help="how cost grows with tenants and live tokens")
     parser.add_argument("--quick", action="store_true", help="see that it runs: one short round, no gates")
     return parser.parse_args()
 
