@@ -6,10 +6,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Table, event, select
+from sqlalchemy import Connection, Table, bindparam, event, select
 
 from broker.kernel.database import Database
 from broker.kernel.models import StateVersion
+from broker.kernel.prepared import Prepared
 from broker.kernel.upsert import dialect_insert
 
 T = TypeVar("T")
@@ -20,6 +21,7 @@ FRESH_SECONDS = 0.25
 _SETTLE_SECONDS = 1.0
 _BUMPED = "broker_bumped_tenants"
 _VERSIONS = cast(Table, StateVersion.__table__)
+_SELECT_VERSION = Prepared(select(_VERSIONS.c.version).where(_VERSIONS.c.tenant_id == bindparam("tenant")))
 
 
 def bump(connection: Connection, tenant_id: str) -> None:
@@ -103,10 +105,8 @@ class Caches:
 
     def _version(self, tenant_id: str) -> int:
         with self._database.core_read() as connection:
-            found = connection.execute(
-                select(_VERSIONS.c.version).where(_VERSIONS.c.tenant_id == tenant_id)
-            ).scalar()
-        return found or 0
+            rows = _SELECT_VERSION.rows(connection, {"tenant": tenant_id})
+        return rows[0].version if rows else 0
 
     def _on_commit(self, connection: Connection) -> None:
         # The event comes just before the commit, so for a moment every look compares versions.

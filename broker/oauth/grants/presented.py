@@ -34,8 +34,12 @@ def require_actor_shape(call: Call) -> None:
 
 def verified_token(call: Call, token: str) -> VerifiedAccessToken:
     """Return an access token of this tenant; raises ``Refusal(invalid_grant)``."""
+    known = call.verified.get(token)
+    if known is not None:
+        return known
     try:
-        return verify_access_token(call.rt, call.tenant, token, now=call.ctx.now)
+        found = call.verified[token] = verify_access_token(call.rt, call.tenant, token, now=call.ctx.now)
+        return found
     except Refusal as refusal:
         raise refused(refusal.reason, refusal.detail) from refusal
 

@@ -31,7 +31,7 @@ from broker.oauth.tasks import asked_task
 from broker.oauth.upstream_tokens import Upstream
 from broker.policy.values import Actor, Parent, Wish
 from broker.tokens import encoding
-from broker.tokens.access import VerifiedAccessToken, verify_access_token
+from broker.tokens.access import VerifiedAccessToken
 from broker.tokens.issuing import read_chain
 from broker.tokens.liveness import TokenRow, read_held_tokens
 from broker.tokens.trees import TreeKey, read_sizes
@@ -52,10 +52,10 @@ def ahead(call: Call) -> Sequence[Ahead]:
     """Return what ``collect`` and the pipeline will look for; nothing where the tokens do not verify."""
     tenant_id, now = call.tenant.id, call.ctx.now
     try:
-        subject = verify_access_token(call.rt, call.tenant, call.params.get("subject_token"), now=now)
+        subject = verified_token(call, call.params.get("subject_token"))
         found: list[Ahead] = [(read_held_tokens, (tenant_id, subject.jti))]
         if call.params.has("actor_token"):
-            actor = verify_access_token(call.rt, call.tenant, call.params.get("actor_token"), now=now)
+            actor = verified_token(call, call.params.get("actor_token"))
             found.append((read_held_tokens, (tenant_id, actor.jti)))
     except Refusal:
         # ``collect`` meets it again, where it is recorded.
