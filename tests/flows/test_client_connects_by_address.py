@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 import pytest
 from sqlalchemy import select
 
+from broker.agent_client import PublicClient
 from broker.agents.models import Client
 from broker.demo.agents import DemoAgent, claims_of
 from broker.demo.loopback import WsgiServer
@@ -23,17 +24,6 @@ from broker.tenants.registry import save_tenant
 
 PERSON = "jonas"
 CALLBACK = "http://127.0.0.1:49152/callback"
-
-
-class Unproven:
-    """A client that nothing proves: it says its address."""
-
-    def __init__(self, client_id: str) -> None:
-        self._client_id = client_id
-
-    def apply(self, issuer: str) -> tuple[dict[str, str], dict[str, str]]:
-        """Headers and form fields to send."""
-        return {}, {"client_id": self._client_id}
 
 
 def serve_document(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -73,7 +63,7 @@ def admit_addresses(world: World) -> None:
         template = {
             "scopes": [READ],
             "roles": ["support.agent"],
-            "resources": [world.story.planner.mcp_url],
+            "resources": [world.story.planner.resource],
             "owner": "first_person",
         }
         settings = {**row.settings, "onboarding": {"cimd": "any", "template": template}}
@@ -93,14 +83,13 @@ def test_mcp_04_a_client_with_only_an_address_connects_to_an_entra_backed_tenant
     admit_addresses(world)
     agent = DemoAgent(
         name="Assistant",
-        client_id=address,
-        authentication=Unproven(address),
-        mcp_url=world.story.planner.mcp_url,
+        authentication=PublicClient(address),
+        mcp_url=world.story.planner.resource,
         redirect_uri=CALLBACK,
     )
     browser = PersonBrowser(stop_at=CALLBACK)
     try:
-        metadata = agent.discover()
+        metadata = agent.server.metadata
         assert metadata["client_id_metadata_document_supported"] is True
         assert "none" in metadata["token_endpoint_auth_methods_supported"]
         page = sign_in(browser, agent.begin(READ))
@@ -108,9 +97,9 @@ def test_mcp_04_a_client_with_only_an_address_connects_to_an_entra_backed_tenant
         assert "Unverified" in page.text
         assert "a program on this computer" in page.text
         answer = browser.press(page, page.form_with("decision", "allow"), "decision", "allow")
-        token = agent.finish(answer.query)["access_token"]
+        token = agent.finish(answer.query).access_token
         claims = claims_of(token)
-        assert (claims["aud"], claims["scope"], claims["client_id"]) == (agent.mcp_url, READ, address)
+        assert (claims["aud"], claims["scope"], claims["client_id"]) == (agent.resource, READ, address)
         assert agent.call_tool(token, "list_tickets").is_allowed
     finally:
         browser.close()
