@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import httpx2
 
 from broker.agent_client.authentication import ClientAuthentication
+from broker.agent_client.dpop import DpopKey
 from broker.agent_client.finding import FoundServer, find_server
 from broker.agent_client.refusals import ConsentRequired, OAuthRefused
 from broker.agent_client.store import BegunSignIn, MemoryStore, Tokens, TokenStore
@@ -27,7 +28,8 @@ class AgentClient:
     """An agent with one client at the broker, for one ``resource``: an MCP server's or API's address.
 
     Every other address is learned from the resource's challenge. ``person`` is whatever the agent calls a
-    person of its own; tokens of different persons never mix. Safe to share between threads.
+    person of its own; tokens of different persons never mix. With ``dpop`` every token is bound to that key,
+    and one that is not is refused; `headers` says how to send it. Safe to share between threads.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class AgentClient:
         *,
         redirect_uri: str = "",
         store: TokenStore | None = None,
+        dpop: DpopKey | None = None,
         http: httpx2.Client | None = None,
     ) -> None:
         self.resource = resource
@@ -44,6 +47,7 @@ class AgentClient:
         self._authentication = authentication
         self._redirect_uri = redirect_uri
         self._store = store or MemoryStore()
+        self._dpop = dpop
         self._http = http or httpx2.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False)
         self._server: FoundServer | None = None
 
@@ -73,6 +77,8 @@ class AgentClient:
             "state": state,
             "code_challenge": _challenge(verifier),
             "code_challenge_method": "S256",
+            # Without this: a code that was stolen on its way could be redeemed with the thief's key.
+            **({"dpop_jkt": self._dpop.thumbprint} if self._dpop else {}),
         }
         return f"{self.server.endpoint('authorization')}?{urlencode(query)}"
 
@@ -127,6 +133,13 @@ class AgentClient:
         }
         return self._tokens(EXCHANGE, form)
 
+    def headers(self, method: str, token: str, *, url: str = "", nonce: str = "") -> dict[str, str]:
+        """Return the headers with which ``token`` is sent to ``url``, the resource unless told otherwise."""
+        if self._dpop is None:
+            return {"Authorization": f"Bearer {token}"}
+        proof = self._dpop.proof(method, url or self.resource, token=token, nonce=nonce)
+        return {"Authorization": f"DPoP {token}", "DPoP": proof}
+
     def revoke(self, token: str) -> None:
         """End a token of this client and everything derived from it (RFC 7009); raises ``OAuthRefused``."""
         headers, fields = self._authentication.apply(self.server.issuer)
@@ -161,13 +174,28 @@ class AgentClient:
         headers, fields = self._authentication.apply(self.server.issuer)
         data = {"grant_type": grant_type, "resource": self.resource, **form, **fields}
         asked_at = int(time.time())
-        document = _answer(self._http.post(self.server.endpoint("token"), data=data, headers=headers))
+        document = _answer(self._post_proven(self.server.endpoint("token"), data, headers))
+        # Without this: an agent would believe its token protected by a key that nobody asks for.
+        if self._dpop is not None and str(document.get("token_type", "")).lower() != "dpop":
+            raise OAuthRefused(200, "invalid_token", "The server did not bind the token to the agent's key.")
         return Tokens(
             access_token=str(document["access_token"]),
             expires_at=asked_at + int(document.get("expires_in", 0)),
             scope=str(document.get("scope", "")),
             refresh_token=str(document.get("refresh_token", "")),
         )
+
+    def _post_proven(self, url: str, data: dict[str, str], headers: dict[str, str]) -> httpx2.Response:
+        """Send a form with a proof of the agent's key; once more where the server wants a nonce in it."""
+        if self._dpop is None:
+            return self._http.post(url, data=data, headers=headers)
+        proven = {**headers, "DPoP": self._dpop.proof("POST", url)}
+        response = self._http.post(url, data=data, headers=proven)
+        nonce = response.headers.get("dpop-nonce", "")
+        if response.status_code != 400 or not nonce:
+            return response
+        proven["DPoP"] = self._dpop.proof("POST", url, nonce=nonce)
+        return self._http.post(url, data=data, headers=proven)
 
 
 def _answer(response: httpx2.Response) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from broker.agent_client import AgentClient
+from broker.agent_client import AgentClient, DpopKey
 from broker.agent_client.authentication import ClientAuthentication
 from broker.demo.wire import Recorder, recording_client
 
@@ -35,7 +35,9 @@ class DemoAgent(AgentClient):
         self.name = name
         self.recorder = Recorder()
         self.recording = recording_client(self.recorder)
-        super().__init__(mcp_url, authentication, redirect_uri=redirect_uri, http=self.recording)
+        super().__init__(
+            mcp_url, authentication, redirect_uri=redirect_uri, dpop=DpopKey(), http=self.recording
+        )
 
     def call_tool(self, token: str, tool: str, **arguments: Any) -> ToolAnswer:
         """Call a tool of the MCP server with ``token``."""
@@ -46,7 +48,7 @@ class DemoAgent(AgentClient):
             "params": {"name": tool, "arguments": arguments},
         }
         headers = {
-            "Authorization": f"Bearer {token}",
+            **self.headers("POST", token),
             "Accept": "application/json, text/event-stream",
             "MCP-Protocol-Version": MCP_VERSION,
         }

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from sqlalchemy import select
 
 import broker.agent_client
 from broker.agent_client import (
@@ -20,6 +22,8 @@ from broker.agent_client import (
 from broker.demo.agents import claims_of
 from broker.demo.mcp_server import CREATE, READ, STATUS
 from broker.demo.world import World, running_world
+from broker.kernel.versions import bump
+from broker.tenants.models import Tenant
 from broker.tokens.personal import issue_personal
 from broker.tokens.sessions import start_session
 from tests.builders.maya import Maya
@@ -175,3 +179,31 @@ def outdate(agent: AgentClient) -> None:
     assert isinstance(agent._store, MemoryStore)
     assert kept is not None
     agent._store.save("", replace(kept, expires_at=0))
+
+
+def test_dp_03_a_bound_token_by_the_readme(world: World):
+    found = run("bound", world)
+    token = found["headers"]["Authorization"].removeprefix("DPoP ")
+    assert claims_of(token)["cnf"]["jkt"] == found["agent"]._dpop.thumbprint
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "service_status"}}
+    more = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+    with httpx2.Client(trust_env=False) as http:
+        told = http.post(found["agent"].resource, json=call, headers={**found["headers"], **more})
+        assert told.status_code == 200
+        # The same request again, and the token alone, are worth nothing.
+        for stolen in (found["headers"], {"Authorization": f"Bearer {token}"}):
+            refused = http.post(found["agent"].resource, json=call, headers={**stolen, **more})
+            assert refused.status_code == 401
+            assert refused.headers["WWW-Authenticate"].startswith("DPoP ")
+
+
+def test_dp_05_the_kit_sends_the_nonce_that_is_wanted(world: World):
+    rt = world.broker.runtime
+    writer = world.story.writer
+    assert writer.own_token(STATUS).access_token
+    for wanted in (True, False):
+        with rt.database.unscoped(write=True) as session:
+            row = session.scalars(select(Tenant)).one()
+            row.settings = {**row.settings, "dpop_nonces": wanted}
+            bump(session.connection(), row.id)
+        assert claims_of(writer.own_token(STATUS).access_token)["cnf"]
