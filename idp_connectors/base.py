@@ -12,7 +12,7 @@ import pydantic
 
 from idp_connectors.cache import Cache, MemoryCache
 from idp_connectors.certificates import read_certificate
-from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.errors import ConnectorError, ConnectorErrorCode, answer_replayed
 from idp_connectors.following import FollowedMetadata, FollowsMetadata
 from idp_connectors.preview import CertificateFacts, DiscoversProvider, ProviderPreview, ReadsMetadata
 from idp_connectors.self_check import Finding
@@ -93,6 +93,7 @@ __all__ = [
     "VerifiedIdentity",
     "VerifiesSubjectTokens",
     "WalksDirectory",
+    "answer_replayed",
     "check_settings",
     "load_config",
     "read_certificate",

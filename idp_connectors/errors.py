@@ -63,3 +63,10 @@ class ConnectorError(Exception):
         self.public = public
         self.detail = detail
         self.field = field
+
+
+def answer_replayed(key: str) -> ConnectorError:
+    """Return the refusal of an answer that was used before; `key` is what it is known by."""
+    return ConnectorError(
+        ConnectorErrorCode.REPLAYED, "This answer was already used once. Start again.", detail=key
+    )

@@ -15,7 +15,10 @@ _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 def is_clean_text(text: str) -> bool:
     """Return whether every character of `text` is visible or an ordinary space."""
-    return not any(unicodedata.category(character) in _UNSAFE_CATEGORIES for character in text)
+    # Whatever is printable is clean, and almost everything is; the rest is looked at more closely.
+    return text.isprintable() or not any(
+        unicodedata.category(character) in _UNSAFE_CATEGORIES for character in text
+    )
 
 
 def require_subject(value: object, field: str) -> str:

@@ -13,7 +13,7 @@ from broker.federation.connection_tests import (
     find_test,
     list_tests,
 )
-from broker.federation.signing_in import Signing
+from broker.federation.steps import Signing
 from broker.tenants.snapshot import ConnectionView
 from idp_connectors.base import ChecksItself, Connector
 from idp_connectors.presets.preset import Preset

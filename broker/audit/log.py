@@ -125,11 +125,24 @@ def record(
     if personal is not None:
         if sealer is None:
             raise ValueError("personal fields need a sealer")
-        private = clean_data({"ip": ctx.ip, "user_agent": ctx.user_agent, **personal})
-        entry = entry._replace(
-            personal=seal_personal(connection, sealer, tenant_id, entry.subject_id, canonical(private)),
-        )
+        entry = with_personal(connection, sealer, ctx, entry, personal)
     append_many(connection, [entry])
+
+
+def with_personal(
+    connection: Connection,
+    sealer: Sealer,
+    ctx: CallContext,
+    entry: AuditEntry,
+    personal: Mapping[str, Any],
+) -> AuditEntry:
+    """Return the event with `personal` sealed under the key of its subject; raises `SecretInAudit`.
+
+    The caller's address and user agent are added.
+    """
+    private = canonical(clean_data({"ip": ctx.ip, "user_agent": ctx.user_agent, **personal}))
+    sealed = seal_personal(connection, sealer, entry.tenant_id, entry.subject_id, private)
+    return entry._replace(personal=sealed)
 
 
 def compose(

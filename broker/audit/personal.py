@@ -3,16 +3,23 @@
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 
 from broker.audit.models import PersonKey
+from broker.kernel.prepared import Prepared
 from broker.kernel.sealing import SealBroken, Sealer
 from broker.kernel.upsert import dialect_insert
 
 _KEY_BYTES = 32
+_KEYS = cast(Table, PersonKey.__table__)
+_FIND = Prepared(
+    select(_KEYS.c.sealed_key).where(
+        _KEYS.c.tenant_id == bindparam("tenant"), _KEYS.c.user_id == bindparam("of_user")
+    )
+)
 
 
 def seal_personal(
@@ -83,9 +90,9 @@ def erase_person(connection: Connection, tenant_id: str, user_id: str, *, now: i
 
 def _key_of(connection: Connection, sealer: Sealer, tenant_id: str, user_id: str) -> bytes | None:
     context = _key_context(tenant_id, user_id)
-    find = select(PersonKey.sealed_key).where(PersonKey.tenant_id == tenant_id, PersonKey.user_id == user_id)
-    found = connection.execute(find).one_or_none()
-    if found is None:
+    whose = {"tenant": tenant_id, "of_user": user_id}
+    found = _FIND.rows(connection, whose)
+    if not found:
         sealed = sealer.seal(os.urandom(_KEY_BYTES), context)
         insert = dialect_insert(connection)
         connection.execute(
@@ -94,8 +101,9 @@ def _key_of(connection: Connection, sealer: Sealer, tenant_id: str, user_id: str
             .on_conflict_do_nothing()
         )
         # Another transaction may have made the key meanwhile; the one that is stored counts.
-        found = connection.execute(find).one()
-    return None if found.sealed_key is None else sealer.open(found.sealed_key, context)
+        found = _FIND.rows(connection, whose)
+    (key,) = found
+    return None if key.sealed_key is None else sealer.open(key.sealed_key, context)
 
 
 def _key_context(tenant_id: str, user_id: str) -> str:

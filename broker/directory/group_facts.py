@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Table, select, update
 
 from broker.directory.models import GroupSnapshot
-from broker.kernel.upsert import dialect_insert
+from broker.kernel.prepared import Prepared
 from idp_connectors.base import Group
 
 MAX_FACTS = 15_000
@@ -20,6 +21,7 @@ RETRY_SECONDS = 300
 """A source that failed is asked again after this long."""
 
 _SCHEDULE = frozenset({"lookup_key", "refresh_at"})
+_SNAPSHOTS = cast(Table, GroupSnapshot.__table__)
 _MAX_GROUP_CHARS = 1_000
 _MAX_PROBLEM_CHARS = 300
 
@@ -159,14 +161,21 @@ def store_many(core: Connection, tenant_id: str, connection_id: str, told: Mappi
         owner = {"tenant_id": tenant_id, "user_id": user_id, "connection_id": connection_id}
         kinds.setdefault(tuple(values), []).append({**owner, **first, **values})
     for names, rows in kinds.items():
-        statement = dialect_insert(core)(GroupSnapshot)
-        core.execute(
-            statement.on_conflict_do_update(
-                index_elements=["tenant_id", "user_id", "connection_id"],
-                set_={name: statement.excluded[name] for name in names},
-            ),
-            rows,
+        _storing(frozenset(names)).run_many(core, rows)
+
+
+@cache
+def _storing(changes: frozenset[str]) -> Prepared:
+    """Return the INSERT of a snapshot that sets only ``changes`` where there is one already."""
+
+    def write(insert: Any) -> Any:
+        statement = insert(_SNAPSHOTS)
+        return statement.on_conflict_do_update(
+            index_elements=["tenant_id", "user_id", "connection_id"],
+            set_={name: statement.excluded[name] for name in sorted(changes)},
         )
+
+    return Prepared(write)
 
 
 def replace_groups(

@@ -28,6 +28,18 @@ _BOUND = select(_PEOPLE.c.id, _PEOPLE.c.user_id).where(
     _PEOPLE.c.id.in_(bindparam("ids", expanding=True)),
     _PEOPLE.c.user_id.is_not(None),
 )
+_FACTS = select(
+    _PEOPLE.c.id,
+    _PEOPLE.c.user_id,
+    _PEOPLE.c.state,
+    _PEOPLE.c.switched_off,
+    _PEOPLE.c.groups,
+    _PEOPLE.c.fetched_at,
+).where(_PEOPLE.c.tenant_id == bindparam("tenant"))
+_AT_CONNECTION = _FACTS.where(_PEOPLE.c.connection_id == bindparam("of_connection"))
+_FIND = Prepared(_FACTS.where(_PEOPLE.c.id == bindparam("of_person")))
+_FIND_BY_KEY = Prepared(_AT_CONNECTION.where(_PEOPLE.c.match_key == bindparam("of_subject")))
+_FIND_BOUND = Prepared(_AT_CONNECTION.where(_PEOPLE.c.user_id == bindparam("of_user")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +61,13 @@ class Provisioned:
 
 def recognise(core: Connection, tenant_id: str, connection_id: str, subject: str) -> Provisioned | None:
     """Return the person whom this connection provisions under the subject they sign in with, or None."""
-    return _find(
-        core,
-        (ProvisionedPerson.tenant_id == tenant_id)
-        & (ProvisionedPerson.connection_id == connection_id)
-        & (ProvisionedPerson.match_key == subject),
-    )
+    key = {"tenant": tenant_id, "of_connection": connection_id, "of_subject": subject}
+    return _first(_FIND_BY_KEY.rows(core, key))
 
 
 def find_provisioned(core: Connection, tenant_id: str, person_id: str) -> Provisioned | None:
     """Return the tenant's provisioned person of that id, or None."""
-    return _find(core, (ProvisionedPerson.tenant_id == tenant_id) & (ProvisionedPerson.id == person_id))
+    return _first(_FIND.rows(core, {"tenant": tenant_id, "of_person": person_id}))
 
 
 def claim_person(
@@ -231,26 +239,12 @@ def _told(groups: Sequence[Mapping[str, str]], now: int) -> ToldGroups:
 
 
 def _bound_to(core: Connection, tenant_id: str, connection_id: str, user_id: str) -> Provisioned | None:
-    return _find(
-        core,
-        (ProvisionedPerson.tenant_id == tenant_id)
-        & (ProvisionedPerson.connection_id == connection_id)
-        & (ProvisionedPerson.user_id == user_id),
-    )
+    key = {"tenant": tenant_id, "of_connection": connection_id, "of_user": user_id}
+    return _first(_FIND_BOUND.rows(core, key))
 
 
-def _find(core: Connection, condition: Any) -> Provisioned | None:
-    row = core.execute(
-        select(
-            ProvisionedPerson.id,
-            ProvisionedPerson.user_id,
-            ProvisionedPerson.state,
-            ProvisionedPerson.switched_off,
-            ProvisionedPerson.groups,
-            ProvisionedPerson.fetched_at,
-        ).where(condition)
-    ).first()
-    return None if row is None else Provisioned(*row)
+def _first(rows: Sequence[Any]) -> Provisioned | None:
+    return Provisioned(*rows[0]) if rows else None
 
 
 def _cannot_unbind() -> Refusal:

@@ -1,22 +1,57 @@
 """From a verified identity to a user: by its stable key at its connection, never by e-mail (O60)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection as CoreConnection
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Table, bindparam, insert, or_, select, update
 
 from broker.directory.group_facts import AskAgain, store_groups, tell
 from broker.directory.models import IdentityLink, User
 from broker.directory.provisioning import claim_person, recognise
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import new_id
-from broker.kernel.runtime import Runtime
-from broker.kernel.upsert import dialect_insert
+from broker.kernel.prepared import Prepared
 from broker.tenants.models import Connection
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from idp_connectors.base import VerifiedIdentity
+
+USED_SECONDS = 60
+"""How exactly a connection's last sign-in is kept: without it, sign-ins would wait for each other's row."""
+
+_USERS = cast(Table, User.__table__)
+_LINKS = cast(Table, IdentityLink.__table__)
+_CONNECTIONS = cast(Table, Connection.__table__)
+_LINK_KEY = ("tenant_id", "connection_id", "issuer", "subject_kind", "subject")
+_FIND_LINK = Prepared(
+    select(_LINKS.c.user_id).where(*(_LINKS.c[name] == bindparam(name) for name in _LINK_KEY))
+)
+_MAKE_LINK = Prepared(lambda insert_or: insert_or(_LINKS).on_conflict_do_nothing())
+_MAKE_USER = Prepared(insert(_USERS))
+_UPDATE_USER = Prepared(
+    update(_USERS)
+    .where(
+        _USERS.c.tenant_id == bindparam("tenant"),
+        _USERS.c.id == bindparam("of_user"),
+        _USERS.c.state == "active",
+    )
+    .values(
+        {name: bindparam(f"to_{name}") for name in ("display_name", "email", "email_verified_by")}
+        | {"last_sign_in_at": bindparam("now")}
+    )
+)
+_NOTE_USE = Prepared(
+    update(_CONNECTIONS)
+    .where(
+        _CONNECTIONS.c.tenant_id == bindparam("tenant"),
+        _CONNECTIONS.c.id == bindparam("of_connection"),
+        or_(
+            _CONNECTIONS.c.last_sign_in_at.is_(None),
+            _CONNECTIONS.c.last_sign_in_at <= bindparam("used_before"),
+        ),
+    )
+    .values(last_sign_in_at=bindparam("now"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +65,7 @@ class BoundUser:
 
 
 def bind_identity(
-    session: Session,
-    rt: Runtime,
+    core: CoreConnection,
     tenant: TenantSnapshot,
     connection: ConnectionView,
     identity: VerifiedIdentity,
@@ -48,7 +82,6 @@ def bind_identity(
     """
     _check_connection(tenant, connection)
     key = _key_of(tenant, connection, identity)
-    core = session.connection()
     person = recognise(core, tenant.id, connection.id, identity.subject)
     # Without this: somebody who was removed before they ever came would get in at their first sign-in.
     if person is not None and not person.is_active:
@@ -56,17 +89,8 @@ def bind_identity(
     user_id, is_new = _find_or_make_link(core, key, now)
     profile = _profile_of(identity)
     if is_new:
-        core.execute(
-            _insert(core, User).values(
-                id=user_id,
-                tenant_id=tenant.id,
-                state="active",
-                cutoff_at=0,
-                created_at=now,
-                last_sign_in_at=now,
-                **profile,
-            )
-        )
+        row = {"id": user_id, "tenant_id": tenant.id, "state": "active", "cutoff_at": 0}
+        _MAKE_USER.run(core, row | profile | {"created_at": now, "last_sign_in_at": now})
     else:
         _update_user(core, tenant.id, user_id, profile, now)
     # Where provisioning pushes groups, its word stands: it also tells what changes between sign-ins.
@@ -80,11 +104,8 @@ def bind_identity(
             again=again,
         )
         store_groups(core, tenant.id, connection.id, user_id, told)
-    core.execute(
-        update(Connection)
-        .where(Connection.tenant_id == tenant.id, Connection.id == connection.id)
-        .values(last_sign_in_at=now)
-    )
+    used = {"tenant": tenant.id, "of_connection": connection.id, "now": now}
+    _NOTE_USE.run(core, used | {"used_before": now - USED_SECONDS})
     return BoundUser(user_id, is_new, profile["display_name"], profile["email"])
 
 
@@ -120,12 +141,7 @@ def _find_or_make_link(core: CoreConnection, key: dict[str, str], now: int) -> t
     if found is not None:
         return found, False
     user_id = new_id("usr")
-    made = core.execute(
-        _insert(core, IdentityLink)
-        .values(id=new_id("idl"), user_id=user_id, created_at=now, **key)
-        .on_conflict_do_nothing()
-    )
-    if made.rowcount == 1:
+    if _MAKE_LINK.run(core, {**key, "id": new_id("idl"), "user_id": user_id, "created_at": now}) == 1:
         return user_id, True
     winner = _find_link(core, key)
     if winner is None:
@@ -134,26 +150,15 @@ def _find_or_make_link(core: CoreConnection, key: dict[str, str], now: int) -> t
 
 
 def _find_link(core: CoreConnection, key: dict[str, str]) -> str | None:
-    return core.execute(
-        select(IdentityLink.user_id).where(
-            IdentityLink.tenant_id == key["tenant_id"],
-            IdentityLink.connection_id == key["connection_id"],
-            IdentityLink.issuer == key["issuer"],
-            IdentityLink.subject_kind == key["subject_kind"],
-            IdentityLink.subject == key["subject"],
-        )
-    ).scalar()
+    found = _FIND_LINK.rows(core, key)
+    return found[0].user_id if found else None
 
 
 def _update_user(
     core: CoreConnection, tenant_id: str, user_id: str, profile: dict[str, Any], now: int
 ) -> None:
-    changed = core.execute(
-        update(User)
-        .where(User.tenant_id == tenant_id, User.id == user_id, User.state == "active")
-        .values(last_sign_in_at=now, **profile)
-    )
-    if changed.rowcount != 1:
+    told = {f"to_{name}": value for name, value in profile.items()}
+    if _UPDATE_USER.run(core, {"tenant": tenant_id, "of_user": user_id, "now": now, **told}) != 1:
         raise _refuse_disabled()
 
 
@@ -169,10 +174,6 @@ def _profile_of(identity: VerifiedIdentity) -> dict[str, Any]:
 
 def _plain(text: str, limit: int) -> str:
     return "".join(char for char in text if char.isprintable())[:limit].strip()
-
-
-def _insert(core: CoreConnection, model: type[Any]) -> Any:
-    return dialect_insert(core)(model)
 
 
 def _refuse(reason: str, public: str) -> Refusal:

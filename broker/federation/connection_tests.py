@@ -25,7 +25,8 @@ from broker.federation.diagnosing import (
 from broker.federation.flows import TakenFlow
 from broker.federation.groups import complete_groups, find_asking
 from broker.federation.models import ConnectionTest
-from broker.federation.signing_in import Signing, check_connection, send_out, verify_answer
+from broker.federation.signing_in import check_connection, send_out, verify_answer
+from broker.federation.steps import Signing
 from broker.kernel.ids import new_id
 from broker.kernel.runtime import Runtime
 from idp_connectors.base import (

@@ -7,14 +7,15 @@ stays here, sealed (security O17, S33, S49).
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import orjson
-from sqlalchemy import Update, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Table, Update, bindparam, func, insert, select, update
 
 from broker.federation.models import SignInFlow
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.ids import sha256_hex
+from broker.kernel.prepared import Prepared
 from broker.kernel.runtime import Runtime
 from broker.kernel.sealing import Sealer
 
@@ -24,6 +25,45 @@ FLOW_SECONDS = 600
 """A sign-in that takes longer is started again."""
 MAX_FLOWS_PER_BROWSER = 10
 """More sign-ins at once than people have tabs for; each takes a row until it expires."""
+
+_FLOWS = cast(Table, SignInFlow.__table__)
+
+
+def _of_flow() -> Update:
+    return update(_FLOWS).where(
+        _FLOWS.c.tenant_id == bindparam("tenant"),
+        _FLOWS.c.state_hash == bindparam("of_state"),
+        _FLOWS.c.connection_id == bindparam("of_connection"),
+        _FLOWS.c.spent_at.is_(None),
+        _FLOWS.c.expires_at > bindparam("now"),
+    )
+
+
+_INSERT = Prepared(insert(_FLOWS))
+_FIND = Prepared(
+    select(_FLOWS).where(
+        _FLOWS.c.tenant_id == bindparam("tenant"), _FLOWS.c.state_hash == bindparam("of_state")
+    )
+)
+_COUNT_OPEN = Prepared(
+    select(func.count().label("open"))
+    .select_from(_FLOWS)
+    .where(
+        _FLOWS.c.tenant_id == bindparam("tenant"),
+        _FLOWS.c.browser_hash == bindparam("of_browser"),
+        _FLOWS.c.spent_at.is_(None),
+        _FLOWS.c.expires_at > bindparam("now"),
+    )
+)
+_KEEP_ANSWER = Prepared(
+    _of_flow().where(_FLOWS.c.sealed_answer.is_(None)).values(sealed_answer=bindparam("to_answer"))
+)
+# An assertion is not kept longer than it takes to look at it.
+_SPEND = Prepared(
+    _of_flow()
+    .where(_FLOWS.c.browser_hash == bindparam("of_browser"))
+    .values(spent_at=bindparam("to_spent_at"), sealed_answer=None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +80,7 @@ class TakenFlow:
 
 
 def start_flow(
-    session: Session,
+    core: Connection,
     sealer: Sealer,
     *,
     tenant_id: str,
@@ -57,17 +97,8 @@ def start_flow(
     Raises ``Refusal(sign_in_refused)`` when this browser has too many open ones.
     """
     browser_hash = sha256_hex(browser_secret)
-    pending = session.scalar(
-        select(func.count())
-        .select_from(SignInFlow)
-        .where(
-            SignInFlow.tenant_id == tenant_id,
-            SignInFlow.browser_hash == browser_hash,
-            SignInFlow.spent_at.is_(None),
-            SignInFlow.expires_at > now,
-        )
-    )
-    if (pending or 0) >= MAX_FLOWS_PER_BROWSER:
+    (pending,) = _COUNT_OPEN.rows(core, {"tenant": tenant_id, "of_browser": browser_hash, "now": now})
+    if pending.open >= MAX_FLOWS_PER_BROWSER:
         raise Refusal(
             ErrorCode.SIGN_IN_REFUSED,
             "Many sign-ins are open in this browser. Finish one, or wait ten minutes.",
@@ -75,25 +106,26 @@ def start_flow(
             whose_move=WhoseMove.YOU,
         )
     state_hash = sha256_hex(handle)
-    session.add(
-        SignInFlow(
-            tenant_id=tenant_id,
-            state_hash=state_hash,
-            connection_id=connection_id,
-            browser_hash=browser_hash,
-            sealed_private=sealer.seal(
-                orjson.dumps(dict(private)), _place(tenant_id, "sealed_private", state_hash)
-            ),
-            resume_url=resume_url,
-            test_id=test_id,
-            created_at=now,
-            expires_at=now + FLOW_SECONDS,
-        )
-    )
+    row = {
+        "tenant_id": tenant_id,
+        "state_hash": state_hash,
+        "connection_id": connection_id,
+        "browser_hash": browser_hash,
+        "sealed_private": sealer.seal(
+            orjson.dumps(dict(private)), _place(tenant_id, "sealed_private", state_hash)
+        ),
+        "sealed_answer": None,
+        "resume_url": resume_url,
+        "test_id": test_id,
+        "created_at": now,
+        "expires_at": now + FLOW_SECONDS,
+        "spent_at": None,
+    }
+    _INSERT.run(core, row)
 
 
 def keep_answer(
-    session: Session,
+    core: Connection,
     sealer: Sealer,
     *,
     tenant_id: str,
@@ -107,22 +139,15 @@ def keep_answer(
     A post from another site brings no Lax cookie, so who posts is not known here and nothing is decided.
     Raises ``Refusal(sign_in_expired)``.
     """
-    state_hash = sha256_hex(handle)
-    kept = session.execute(
-        _of_flow(tenant_id, connection_id, state_hash, now)
-        .where(SignInFlow.sealed_answer.is_(None))
-        .values(
-            sealed_answer=sealer.seal(
-                orjson.dumps(dict(form)), _place(tenant_id, "sealed_answer", state_hash)
-            )
-        )
-    )
-    if kept.rowcount != 1:  # type: ignore[attr-defined]
-        raise _refuse(session, tenant_id, connection_id, state_hash, now, "answer_repeated")
+    flow = _key(tenant_id, connection_id, handle, now)
+    place = _place(tenant_id, "sealed_answer", flow["of_state"])
+    answer = sealer.seal(orjson.dumps(dict(form)), place)
+    if _KEEP_ANSWER.run(core, {**flow, "to_answer": answer}) != 1:
+        raise _refuse(core, flow, "answer_repeated")
 
 
 def take_flow(
-    session: Session,
+    core: Connection,
     sealer: Sealer,
     *,
     tenant_id: str,
@@ -137,28 +162,23 @@ def take_flow(
     answer could be used twice, in another browser (login CSRF), at another connection (mix-up) or tenant.
     Raises ``Refusal(sign_in_expired)`` with the same sentence whatever was wrong.
     """
-    state_hash = sha256_hex(handle)
+    flow = _key(tenant_id, connection_id, handle, now)
     browser_hash = sha256_hex(browser_secret or "")
-    taken = session.execute(
-        _of_flow(tenant_id, connection_id, state_hash, now)
-        .where(SignInFlow.browser_hash == browser_hash)
-        .values(spent_at=now)
+    # Read first, because the UPDATE forgets the answer; what it finds is worth nothing until it is ours.
+    rows = _FIND.rows(core, flow)
+    taken = _SPEND.run(core, {**flow, "of_browser": browser_hash, "to_spent_at": now})
+    if not browser_secret or taken != 1 or not rows:
+        raise _refuse(core, flow, "flow_of_other_browser")
+    (row,) = rows
+    private, answer = (
+        _place(tenant_id, name, row.state_hash) for name in ("sealed_private", "sealed_answer")
     )
-    if not browser_secret or taken.rowcount != 1:  # type: ignore[attr-defined]
-        raise _refuse(session, tenant_id, connection_id, state_hash, now, "flow_of_other_browser")
-    flow = session.scalars(
-        select(SignInFlow).where(SignInFlow.tenant_id == tenant_id, SignInFlow.state_hash == state_hash)
-    ).one()
-    answer = flow.sealed_answer
-    taken_flow = TakenFlow(
-        private=_open(sealer, flow.sealed_private, _place(tenant_id, "sealed_private", state_hash)),
-        form=_open(sealer, answer, _place(tenant_id, "sealed_answer", state_hash)) if answer else {},
-        resume_url=flow.resume_url,
-        test_id=flow.test_id,
+    return TakenFlow(
+        private=_open(sealer, row.sealed_private, private),
+        form=_open(sealer, row.sealed_answer, answer) if row.sealed_answer else {},
+        resume_url=row.resume_url,
+        test_id=row.test_id,
     )
-    # An assertion is not kept longer than it takes to look at it.
-    flow.sealed_answer = None
-    return taken_flow
 
 
 def is_flow_of_test(rt: Runtime, tenant_id: str, handle: str) -> bool:
@@ -170,33 +190,24 @@ def is_flow_of_test(rt: Runtime, tenant_id: str, handle: str) -> bool:
         return bool(handle and connection.execute(wanted).scalar())
 
 
-def _of_flow(tenant_id: str, connection_id: str, state_hash: str, now: int) -> Update:
-    return (
-        update(SignInFlow)
-        .where(
-            SignInFlow.tenant_id == tenant_id,
-            SignInFlow.state_hash == state_hash,
-            SignInFlow.connection_id == connection_id,
-            SignInFlow.spent_at.is_(None),
-            SignInFlow.expires_at > now,
-        )
-        .execution_options(synchronize_session=False)
-    )
+def _key(tenant_id: str, connection_id: str, handle: str, now: int) -> dict[str, Any]:
+    return {
+        "tenant": tenant_id,
+        "of_state": sha256_hex(handle),
+        "of_connection": connection_id,
+        "now": now,
+    }
 
 
-def _refuse(
-    session: Session, tenant_id: str, connection_id: str, state_hash: str, now: int, otherwise: str
-) -> Refusal:
-    flow = session.scalars(
-        select(SignInFlow).where(SignInFlow.tenant_id == tenant_id, SignInFlow.state_hash == state_hash)
-    ).one_or_none()
+def _refuse(core: Connection, key: Mapping[str, Any], otherwise: str) -> Refusal:
+    flow = next(iter(_FIND.rows(core, key)), None)
     if flow is None:
         reason = "flow_unknown"
-    elif flow.connection_id != connection_id:
+    elif flow.connection_id != key["of_connection"]:
         reason = "flow_of_other_connection"
     elif flow.spent_at is not None:
         reason = "flow_reused"
-    elif flow.expires_at <= now:
+    elif flow.expires_at <= key["now"]:
         reason = "flow_expired"
     else:
         reason = otherwise

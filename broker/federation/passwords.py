@@ -6,11 +6,12 @@ never shows it again.
 
 from broker.audit.events import AuditEvent
 from broker.audit.log import record
+from broker.federation.admitting import SignedInPerson, admit
 from broker.federation.attempts import Attempt, forget_attempts, give_back, take_attempt
 from broker.federation.deps import connector_deps
 from broker.federation.directory_leaving import let_back_in
 from broker.federation.refusals import record_refusal, refusal_of
-from broker.federation.signing_in import SignedInPerson, Signing, admit
+from broker.federation.steps import Signing
 from broker.kernel.errors import Refusal
 from broker.tenants.connections import open_secrets
 from broker.tokens.sessions import BrowserSessionView

@@ -10,7 +10,7 @@ import orjson
 
 from broker.federation.addresses import addresses_of
 from broker.federation.flows import start_flow, take_flow
-from broker.federation.signing_in import Signing, deps_of, open_signing
+from broker.federation.steps import Signing, deps_of, open_signing
 from broker.federation.upstream_sign_out import find_logout, message_refused
 from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
@@ -63,10 +63,10 @@ def offer(
 
 def confirm(step: Signing, *, handle: str, query_string: str, browser_secret: str | None) -> None:
     """Return if the provider answered the sign-out that this browser began; raises ``Refusal``."""
-    with step.rt.database.write(step.tenant.id) as session:
+    with step.rt.database.core_write() as core:
         try:
             flow = take_flow(
-                session,
+                core,
                 step.rt.sealer,
                 tenant_id=step.tenant.id,
                 connection_id=step.connection.id,
@@ -92,9 +92,9 @@ def confirm(step: Signing, *, handle: str, query_string: str, browser_secret: st
 
 
 def _keep(step: Signing, handle: str, private: Mapping[str, str], browser_secret: str) -> None:
-    with step.rt.database.write(step.tenant.id) as session:
+    with step.rt.database.core_write() as core:
         start_flow(
-            session,
+            core,
             step.rt.sealer,
             tenant_id=step.tenant.id,
             connection_id=step.connection.id,

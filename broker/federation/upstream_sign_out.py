@@ -8,7 +8,7 @@ from broker.audit.events import AuditEvent
 from broker.audit.log import ActorRef, record
 from broker.federation.addresses import addresses_of
 from broker.federation.refusals import refusal_of
-from broker.federation.signing_in import Signing, deps_of
+from broker.federation.steps import Signing, deps_of
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.replay import spend
 from broker.tenants.connections import open_secrets

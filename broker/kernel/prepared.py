@@ -15,8 +15,13 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
+from broker.kernel.upsert import insert_of
+
 Convert = Callable[[Any], Any]
 Reading = Select[Any] | CompoundSelect[Any]
+Statement = Reading | Insert | Update
+Written = Callable[[Callable[[Any], Any]], Insert]
+"""Writes an INSERT with the ``insert`` of a dialect, for what each dialect says in its own way."""
 Key = Callable[[str], BindParameter[Any]]
 """Gives the place of one of a key's values, by name, in a statement about many keys."""
 
@@ -26,7 +31,7 @@ class Prepared:
 
     __slots__ = ("_plans", "_statement")
 
-    def __init__(self, statement: Reading | Insert | Update) -> None:
+    def __init__(self, statement: Statement | Written) -> None:
         self._statement = statement
         self._plans: dict[type[Dialect], _Plan] = {}
 
@@ -37,33 +42,45 @@ class Prepared:
         database for itself, and the connection must go back to its pool before it writes.
         """
         plan = self._plan(connection.dialect)
-        try:
-            cursor = connection.connection.cursor()
-            try:
-                cursor.execute(plan.sql, plan.bind(values))
-                found = cursor.fetchall()
-            finally:
-                cursor.close()
-        except connection.dialect.loaded_dbapi.Error as fault:
-            raise _wrapped(connection, plan.sql, fault) from fault
-        return [plan.read(row) for row in found]
+
+        def fetch(cursor: Any) -> Any:
+            cursor.execute(plan.sql, plan.bind(values))
+            return cursor.fetchall()
+
+        return [plan.read(row) for row in _with_cursor(connection, plan.sql, fetch)]
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
-        """Run the statement once and return how many rows it made or changed."""
+        """Run an INSERT or UPDATE in the write transaction that is open; returns how many rows it hit.
+
+        Raises what SQLAlchemy would (``DBAPIError`` and its kinds).
+        """
         plan = self._plan(connection.dialect)
-        return connection.exec_driver_sql(plan.sql, plan.bind(values)).rowcount
+
+        def write(cursor: Any) -> Any:
+            cursor.execute(plan.sql, plan.bind(values))
+            return cursor.rowcount
+
+        hit: int = _with_cursor(connection, plan.sql, write)
+        return hit
 
     def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run the statement once for each of ``rows``, at least one, in one call of the driver."""
         plan = self._plan(connection.dialect)
-        connection.exec_driver_sql(plan.sql, [plan.bind(row) for row in rows])
+        _with_cursor(
+            connection,
+            plan.sql,
+            lambda cursor: cursor.executemany(plan.sql, [plan.bind(row) for row in rows]),
+        )
 
     def _plan(self, dialect: Dialect) -> "_Plan":
         # By driver, not by dialect object: every engine has its own, and tests open many.
         driver = dialect.__class__
         plan = self._plans.get(driver)
         if plan is None:
-            plan = self._plans[driver] = _compile(self._statement, dialect)
+            told = self._statement
+            if not isinstance(told, Select | CompoundSelect | Insert | Update):
+                told = told(insert_of(dialect.name))
+            plan = self._plans[driver] = _compile(told, dialect)
         return plan
 
 
@@ -120,7 +137,18 @@ class _Plan:
         return self.row(columns)
 
 
-def _compile(statement: Reading | Insert | Update, dialect: Dialect) -> _Plan:
+def _with_cursor(connection: Connection, sql: str, use: Callable[[Any], Any]) -> Any:
+    try:
+        cursor = connection.connection.cursor()
+        try:
+            return use(cursor)
+        finally:
+            cursor.close()
+    except connection.dialect.loaded_dbapi.Error as fault:
+        raise _wrapped(connection, sql, fault) from fault
+
+
+def _compile(statement: Statement, dialect: Dialect) -> _Plan:
     compiled = statement.compile(dialect=dialect)
     binds = compiled.binds
     columns = list(statement.selected_columns) if isinstance(statement, Select | CompoundSelect) else []

@@ -1,10 +1,15 @@
 """Single use of what others issue: one insert whose row count decides."""
 
-from sqlalchemy import Connection
+from typing import cast
+
+from sqlalchemy import Connection, Table
 
 from broker.kernel.ids import sha256_hex
 from broker.kernel.models import ReplayMark
-from broker.kernel.upsert import dialect_insert
+from broker.kernel.prepared import Prepared
+
+_MARKS = cast(Table, ReplayMark.__table__)
+_INSERT = Prepared(lambda insert: insert(_MARKS).on_conflict_do_nothing())
 
 
 def spend(connection: Connection, *, kind: str, tenant_id: str, key: str, expires_at: int) -> bool:
@@ -15,6 +20,4 @@ def spend(connection: Connection, *, kind: str, tenant_id: str, key: str, expire
     (the shared single-use store of CVE-2026-4282).
     """
     row = {"kind": kind, "tenant_id": tenant_id, "key_hash": sha256_hex(key), "expires_at": expires_at}
-    insert = dialect_insert(connection)
-    result = connection.execute(insert(ReplayMark).values(**row).on_conflict_do_nothing())
-    return result.rowcount == 1
+    return _INSERT.run(connection, row) == 1

@@ -15,5 +15,10 @@ def dialect_insert(connection: Connection) -> "Callable[[Any], sqlite.Insert]":
 
     A dialect's module is imported when a connection needs it: PostgreSQL's brings all of its drivers.
     """
-    module = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+    return insert_of(connection.dialect.name)
+
+
+def insert_of(dialect: str) -> "Callable[[Any], sqlite.Insert]":
+    """Return the ``insert`` of the dialect of that name ("sqlite" or "postgresql")."""
+    module = importlib.import_module(f"sqlalchemy.dialects.{dialect}")
     return cast("Callable[[Any], sqlite.Insert]", module.insert)

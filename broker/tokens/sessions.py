@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, Row, Table, bindparam, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from broker.directory.models import User
 from broker.kernel.ids import new_id, new_secret, sha256_hex
+from broker.kernel.prepared import Prepared
 from broker.kernel.runtime import Runtime
 from broker.tenants.models import Connection as IdpConnection
 from broker.tokens import models
@@ -22,6 +23,7 @@ _TABLE = cast(Table, models.BrowserSession.__table__)
 _USERS = cast(Table, User.__table__)
 _CONNECTIONS = cast(Table, IdpConnection.__table__)
 
+_INSERT = Prepared(insert(_TABLE))
 _FIND = (
     select(
         _TABLE,
@@ -108,7 +110,7 @@ def start_session(
         "upstream_session": upstream_name and session_key(rt, upstream_name),
     }
     connection = where.connection() if isinstance(where, Session) else where
-    connection.execute(_TABLE.insert().values(row))
+    _INSERT.run(connection, row)
     return view, secret
 
 

@@ -1,8 +1,10 @@
 """The service provider: sends an AuthnRequest out and turns the signed answer into an identity."""
 
 import hmac
+import json
 import secrets as random_secrets
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from lxml import etree
@@ -23,7 +25,7 @@ from idp_connectors.base import (
     check_settings,
     load_config,
 )
-from idp_connectors.errors import ConnectorError, ConnectorErrorCode
+from idp_connectors.errors import ConnectorError, ConnectorErrorCode, answer_replayed
 from idp_connectors.groups.plan import read_plan
 from idp_connectors.saml.config import SamlConfig
 from idp_connectors.saml.decryption import decrypt_assertion
@@ -84,30 +86,34 @@ class SamlLogin:
         )
         clear = self._open(received, deps)
         self._require_signatures(received, clear)
-        # A first look at what is not proven yet, only to refuse: the library would report a wrong audience
-        # or a failed sign-in with the same words as a forgery, and an administrator must tell them apart.
         check_response(received.root, self._config, expected, signed=received.response_signature is not None)
-        check_assertion(clear.assertion, self._config, expected)
-        verify_signatures(
-            received,
-            clear,
-            self._config,
-            entity_id=expected.entity_id,
-            callback_url=expected.callback_url,
-            request_id=expected.request_id,
-            # The library allows no clock difference for confirmations; the policy judges them exactly.
-            now=deps.now - SKEW_SECONDS,
-        )
+        self._verify(received, clear, expected)
         accepted = check_assertion(self._prove(received, clear, expected), self._config, expected)
         identity = to_identity(accepted.assertion, self._config)
         key = f"{self._config.idp_entity_id}|{accepted.assertion_id}"
         # Last, so that a refused answer is not used up. Without this: whoever sees an assertion signs in
         # with it again.
         if not deps.spend(REPLAY_KIND, key, accepted.acceptable_until):
-            raise ConnectorError(
-                ConnectorErrorCode.REPLAYED, "This answer was already used once. Start again.", detail=key
-            )
+            raise answer_replayed(key)
         return identity
+
+    def _verify(self, received: ScreenedResponse, clear: ScreenedResponse, expected: Expected) -> None:
+        try:
+            verify_signatures(
+                received,
+                clear,
+                self._config,
+                entity_id=expected.entity_id,
+                callback_url=expected.callback_url,
+                request_id=expected.request_id,
+                # The library allows no clock difference for confirmations; the policy judges them exactly.
+                now=expected.now - SKEW_SECONDS,
+            )
+        except ConnectorError:
+            # A look at what is not proven, only to refuse in better words: the library reports a wrong
+            # audience as it reports a forgery, and an administrator must tell them apart.
+            check_assertion(clear.assertion, self._config, expected)
+            raise
 
     def _open(self, received: ScreenedResponse, deps: Deps) -> ScreenedResponse:
         """Return the answer with its assertion in the clear: itself, if nothing was encrypted."""
@@ -165,8 +171,8 @@ class SamlConnector:
     config_model = SamlConfig
 
     def interactive(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> SamlLogin:
-        """Return the sign-in for stored `config`; raises ConnectorError."""
-        return SamlLogin(load_config(SamlConfig, config, secrets))
+        """Return the sign-in for stored `config`, which holds no secrets; raises ConnectorError."""
+        return SamlLogin(_read_config(json.dumps(dict(config), sort_keys=True)))
 
     def upstream_logout(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> SamlLogout:
         """Return the sign-out for stored `config`; raises ConnectorError."""
@@ -219,6 +225,12 @@ class SamlConnector:
             sign_out_url=sign_out_url,
             keys=keys,
         )
+
+
+@lru_cache(maxsize=256)
+def _read_config(told: str) -> SamlConfig:
+    """Return the settings told in JSON; each connection's are checked once, not at every sign-in."""
+    return load_config(SamlConfig, json.loads(told), {})
 
 
 def service_keys(deps: Deps) -> ServiceKeys:

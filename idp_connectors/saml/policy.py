@@ -4,10 +4,9 @@ Everything about the person and the conditions is read from the canonical bytes 
 unsigned rest of the message can only lead to a refusal.
 """
 
-import calendar
 import re
-import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from lxml import etree
 
@@ -90,7 +89,7 @@ def read_time(element: etree._Element, name: str, *, required: bool) -> int | No
     try:
         if match is None:
             raise ValueError("not a UTC time")
-        return calendar.timegm(time.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S"))
+        return int(datetime.fromisoformat(match.group(1)).replace(tzinfo=UTC).timestamp())
     except ValueError as error:
         raise _invalid(name, f"{name} is {text!r:.60}: {error}") from error
 

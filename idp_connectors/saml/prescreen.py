@@ -43,6 +43,7 @@ _HOMES = {
     "Response": PROTOCOL,
     "Signature": SIGNATURE,
 }
+_XMLDSIG = signature("Signature")
 _ENCRYPTED = frozenset({"EncryptedAssertion", "EncryptedData", "EncryptedKey"})
 
 
@@ -89,7 +90,7 @@ def screen_response(document: bytes, *, may_be_encrypted: bool = False) -> Scree
     # another. With one assertion, directly below the root, there is no other.
     if len(assertions) != 1 or assertions[0].getparent() is not root:
         raise refuse(f"{len(assertions)} assertions, or one that is not a child of the response")
-    screened = [screen_signature(element) for element in elements if element.tag == signature("Signature")]
+    screened = [screen_signature(element) for element in elements if element.tag == _XMLDSIG]
     by_parent = {id(found.parent): found for found in screened}
     if len(by_parent) != len(screened):
         raise refuse("an element carries two signatures")
@@ -171,6 +172,7 @@ def _screen_tree(root: etree._Element, encrypted: frozenset[str]) -> list[etree.
     """Return all elements in document order after counting, measuring and comparing ids."""
     elements: list[etree._Element] = []
     ids: set[str] = set()
+    tags: set[str] = set()
     nodes = 0
     waiting = [(root, 1)]
     while waiting:
@@ -182,7 +184,9 @@ def _screen_tree(root: etree._Element, encrypted: frozenset[str]) -> list[etree.
         tag = element.tag
         if not isinstance(tag, str):
             raise refuse("a node that is not an element")
-        _screen_name(tag, encrypted)
+        if tag not in tags:
+            _screen_name(tag, encrypted)
+            tags.add(tag)
         for name, value in attributes:
             if name.rpartition("}")[2].lower() in _ID_NAMES:
                 # Without this: a reference by id finds one element in the verifier, another in the reader.

@@ -25,6 +25,8 @@ _PLACES = {
     f"{{{METADATA}}}EntityDescriptor": "./",
     f"{{{METADATA}}}EntitiesDescriptor": "./",
 }
+_METHODS = frozenset(SignatureMethod(name) for name in SIGNATURE_METHODS)
+_DIGESTS = frozenset(DigestAlgorithm(name) for name in DIGESTS)
 
 
 def read_verified(document: bytes, found: ScreenedSignature, certificates: Iterable[str]) -> etree._Element:
@@ -48,8 +50,8 @@ def _verify(document: bytes, found: ScreenedSignature, certificate: x509.Certifi
     expected = SignatureConfiguration(
         location=_PLACES[found.parent.tag],
         expect_references=1,
-        signature_methods=frozenset(SignatureMethod(name) for name in SIGNATURE_METHODS),
-        digest_algorithms=frozenset(DigestAlgorithm(name) for name in DIGESTS),
+        signature_methods=_METHODS,
+        digest_algorithms=_DIGESTS,
         # Nothing in KeyInfo is believed, so it cannot contradict the certificate either.
         ignore_ambiguous_key_info=True,
         # A certificate is only how the administrator hands over a key (SAML V2.0 Metadata Interoperability

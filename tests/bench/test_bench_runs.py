@@ -26,7 +26,7 @@ def test_a_quick_run_hands_out_what_it_writes_down(tmp_path: Path) -> None:
     assert set(found["workloads"]) == {*WORKLOADS, "bare Flask"}
     assert found["successful_issuances"] > 0
     assert faults(found) == []
-    assert all(found["saml"][kind]["session_ms"]["median"] > 0 for kind in KINDS)
+    assert all(found["saml"][kind]["session"]["ours_ms"]["median"] > 0 for kind in KINDS)
     for name in WORKLOADS:
         assert name in ran.stdout
 

@@ -13,7 +13,7 @@ from broker.app import build_app
 from broker.audit.log import ActorRef
 from broker.audit.models import AuditRecord
 from broker.federation.connection_tests import begin_test
-from broker.federation.signing_in import Signing
+from broker.federation.steps import Signing
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
 from broker.tokens.links import make_link
 from broker.tokens.sessions import start_session

@@ -57,10 +57,10 @@ class Refreshing:
         told = identity(
             key, issuer=ISSUER, subject_kind="oid+tid", groups=[Group("id", group_id(one)) for one in groups]
         )
-        with self.world.rt.database.write(self.tenant.id) as session:
+        with self.world.rt.database.core_write() as core:
             tenant = self.world.again(self.tenant)
             user_id = bind_identity(
-                session, self.rt, tenant, self.entra, told, self.world.now, again=AskAgain(key, HOUR)
+                core, tenant, self.entra, told, self.world.now, again=AskAgain(key, HOUR)
             ).user_id
         if is_acted_for:
             self.world.add(self.tenant, self._grant(user_id))

@@ -217,8 +217,8 @@ class World:
     ) -> str:
         """The id of a person who has signed in at the connection (again: the same person)."""
         told = identity(subject, groups=groups, groups_state=groups_state, **changes)
-        with self.rt.database.write(tenant.id) as session:
-            return bind_identity(session, self.rt, self.again(tenant), connection, told, self.now).user_id
+        with self.rt.database.core_write() as core:
+            return bind_identity(core, self.again(tenant), connection, told, self.now).user_id
 
     def role(self, tenant: TenantSnapshot, name: str, scopes: Iterable[str] = ()) -> str:
         """A role by name."""

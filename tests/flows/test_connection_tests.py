@@ -21,7 +21,8 @@ from broker.federation.connection_tests import (
 from broker.federation.diagnosing import Row
 from broker.federation.flows import TakenFlow
 from broker.federation.models import ConnectionTest
-from broker.federation.signing_in import Signing, complete
+from broker.federation.signing_in import complete
+from broker.federation.steps import Signing
 from broker.kernel import egress
 from broker.kernel.errors import Refusal
 from broker.tenants.models import Connection

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from broker.audit.log import ActorRef
 from broker.directory.models import GroupSnapshot, IdentityLink
 from broker.federation.connection_tests import begin_test, find_test
-from broker.federation.signing_in import open_signing
+from broker.federation.steps import open_signing
 from idp_connectors.registry import CONNECTORS
 from tests.builders.consent_flow import answer, answer_of, asking
 from tests.builders.corp_directory import SIGN_IN, CorpSite, open_corp

@@ -112,11 +112,11 @@ def test_parallel_first_sign_ins_make_one_user(world: World):
 def test_a_key_that_cannot_be_told_apart_is_refused(world: World, broken: dict[str, str]):
     acme = world.tenant()
     okta = world.connection(acme, "okta")
-    with world.rt.database.write(acme.id) as session:
-        assert bind_identity(session, world.rt, world.again(acme), okta, identity("maya"), 1).is_new
+    with world.rt.database.core_write() as core:
+        assert bind_identity(core, world.again(acme), okta, identity("maya"), 1).is_new
     told = identity(broken.get("subject", "maya"), **{k: v for k, v in broken.items() if k != "subject"})
-    with pytest.raises(Refusal) as refused, world.rt.database.write(acme.id) as session:
-        bind_identity(session, world.rt, world.again(acme), okta, told, 1)
+    with pytest.raises(Refusal) as refused, world.rt.database.core_write() as core:
+        bind_identity(core, world.again(acme), okta, told, 1)
     assert (refused.value.code, refused.value.reason) == (ErrorCode.SIGN_IN_REFUSED, "unusable_subject")
     assert count_users(world, acme.id) == 1
 

@@ -175,11 +175,11 @@ def test_T01_secrets_open_only_in_their_row(world: World, acme: Furnished, globe
 
 def test_T02_a_sign_in_is_booked_where_it_was_checked(world: World, acme: Furnished, globex: Furnished):
     maya = identity("maya", groups=["Support"])
-    with world.rt.database.write(acme.tenant.id) as session:
-        own = bind_identity(session, world.rt, acme.tenant, acme.connection, maya, world.now)
+    with world.rt.database.core_write() as core:
+        own = bind_identity(core, acme.tenant, acme.connection, maya, world.now)
     assert own.user_id == acme.user_id
-    with pytest.raises(Refusal) as refused, world.rt.database.write(acme.tenant.id) as session:
-        bind_identity(session, world.rt, acme.tenant, globex.connection, maya, world.now)
+    with pytest.raises(Refusal) as refused, world.rt.database.core_write() as core:
+        bind_identity(core, acme.tenant, globex.connection, maya, world.now)
     assert refused.value.reason == "foreign_connection"
 
 

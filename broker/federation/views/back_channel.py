@@ -5,7 +5,7 @@ from flask import Response, request
 from broker.audit.events import AuditEvent
 from broker.federation import upstream_sign_out
 from broker.federation.refusals import record_refusal
-from broker.federation.signing_in import open_signing
+from broker.federation.steps import open_signing
 from broker.kernel.errors import Refusal
 from broker.web.current import call_context, connectors, runtime, tenant
 from broker.web.limits import first_values

@@ -6,10 +6,12 @@ from flask import Response, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from broker.federation import home_realm, passwords, sign_out_at_provider, signing_in, signing_out
+from broker.federation.admitting import SignedInPerson
 from broker.federation.attempts import TooManyAttempts
 from broker.federation.connection_tests import finish_test
 from broker.federation.flows import HANDLE
 from broker.federation.refusals import record_refusal
+from broker.federation.steps import Signing, open_signing
 from broker.federation.unasked import may_start_unasked
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.tenants.snapshot import ConnectionView
@@ -136,7 +138,7 @@ def _sign_out_there(session: BrowserSessionView) -> str:
     )
 
 
-def _begin(step: signing_in.Signing, login_hint: str = "") -> str:
+def _begin(step: Signing, login_hint: str = "") -> str:
     secret, resume = ensure_browser_secret(), _handle(_given("resume"))
     proof = waiting_requests().wanted_proof(runtime(), tenant(), resume, secret) if resume else None
     return signing_in.begin(
@@ -144,7 +146,7 @@ def _begin(step: signing_in.Signing, login_hint: str = "") -> str:
     )
 
 
-def _take_password(step: signing_in.Signing) -> ResponseReturnValue:
+def _take_password(step: Signing) -> ResponseReturnValue:
     """Sign the person in, or ask again where it is they who can do something about it."""
     given = first_values(list(request.form.items(multi=True)))
     username = given.get("username", "").strip()
@@ -166,9 +168,7 @@ def _take_password(step: signing_in.Signing) -> ResponseReturnValue:
     return lead_to(done.resume_url) if _handle(_given("resume")) else see_other(done.resume_url)
 
 
-def _password_page(
-    step: signing_in.Signing, username: str = "", refusal: Refusal | None = None
-) -> ResponseReturnValue:
+def _password_page(step: Signing, username: str = "", refusal: Refusal | None = None) -> ResponseReturnValue:
     """Ask for user name and password; of what was typed, only the user name is shown again."""
     ensure_browser_secret()
     page = render_template(
@@ -185,13 +185,11 @@ def _password_page(
     return response
 
 
-def _open(slug: str, kind: str = "", **where: Any) -> signing_in.Signing:
-    return signing_in.open_signing(
-        runtime(), connectors(), tenant(), slug, call_context(), kind=kind, **where
-    )
+def _open(slug: str, kind: str = "", **where: Any) -> Signing:
+    return open_signing(runtime(), connectors(), tenant(), slug, call_context(), kind=kind, **where)
 
 
-def _complete(step: signing_in.Signing, handle: str, query: dict[str, str]) -> Response:
+def _complete(step: Signing, handle: str, query: dict[str, str]) -> Response:
     flow = signing_in.take(step, handle, find_browser_secret())
     if flow.test_id:
         finish_test(step, flow, query, presets())
@@ -202,7 +200,7 @@ def _complete(step: signing_in.Signing, handle: str, query: dict[str, str]) -> R
     return see_other(done.resume_url)
 
 
-def _welcome(step: signing_in.Signing, done: signing_in.SignedInPerson) -> None:
+def _welcome(step: Signing, done: SignedInPerson) -> None:
     give_session("person", done.secret)
     give_cookie(last_connection_cookie_name(runtime().settings, tenant().slug), step.connection.id, _YEAR)
 

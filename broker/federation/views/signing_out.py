@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from broker.audit.events import AuditEvent
 from broker.federation import sign_out_at_provider, upstream_sign_out
 from broker.federation.refusals import record_refusal
-from broker.federation.signing_in import open_signing
+from broker.federation.steps import open_signing
 from broker.kernel.errors import Refusal
 from broker.web.browser import find_browser_secret
 from broker.web.current import call_context, connectors, runtime, tenant

@@ -22,9 +22,9 @@ def world(database_url: str, tmp_path: Path) -> Iterator[World]:
 
 
 def start(world: World, tenant: TenantSnapshot, handle: str = HANDLE, browser: str = BROWSER) -> None:
-    with world.rt.database.write(tenant.id) as session:
+    with world.rt.database.core_write() as core:
         start_flow(
-            session,
+            core,
             world.rt.sealer,
             tenant_id=tenant.id,
             connection_id="con_1",
@@ -43,9 +43,9 @@ def take(
     browser: str | None = BROWSER,
     connection_id: str = "con_1",
 ) -> TakenFlow:
-    with world.rt.database.write(tenant.id) as session:
+    with world.rt.database.core_write() as core:
         return take_flow(
-            session,
+            core,
             world.rt.sealer,
             tenant_id=tenant.id,
             connection_id=connection_id,
@@ -56,9 +56,9 @@ def take(
 
 
 def keep(world: World, tenant: TenantSnapshot, form: dict[str, str]) -> None:
-    with world.rt.database.write(tenant.id) as session:
+    with world.rt.database.core_write() as core:
         keep_answer(
-            session,
+            core,
             world.rt.sealer,
             tenant_id=tenant.id,
             connection_id="con_1",
