@@ -109,6 +109,14 @@ def bind_identity(
     return BoundUser(user_id, is_new, profile["display_name"], profile["email"])
 
 
+def find_bound_user(
+    core: CoreConnection, tenant: TenantSnapshot, connection: ConnectionView, identity: VerifiedIdentity
+) -> str | None:
+    """Return the user whom this identity belongs to already; raises as ``bind_identity`` does."""
+    _check_connection(tenant, connection)
+    return _find_link(core, _key_of(tenant, connection, identity))
+
+
 def _check_connection(tenant: TenantSnapshot, connection: ConnectionView) -> None:
     # Without this: a sign-in checked at one tenant's provider could be booked in another tenant (T02).
     own = tenant.connections.get(connection.id)

@@ -8,11 +8,12 @@ from sqlalchemy import Connection
 from broker.audit.events import AuditEvent
 from broker.audit.log import ActorRef, append_many, compose, with_personal
 from broker.directory.group_facts import AskAgain
-from broker.directory.sign_in import BoundUser, bind_identity
+from broker.directory.sign_in import BoundUser, bind_identity, find_bound_user
 from broker.federation.deps import HeldMarks
 from broker.federation.groups import complete_groups, find_asking
 from broker.federation.refusals import refusal_of
 from broker.federation.steps import Signing
+from broker.tokens.lost_roles import ending_lost_roles, record_losses
 from broker.tokens.sessions import BrowserSessionView, end_session, start_session
 from broker.tokens.upstream_sessions import UpstreamName
 from idp_connectors.base import VerifiedIdentity, answer_replayed
@@ -63,7 +64,10 @@ def store_sign_in(
 
     Returns the session with its cookie's secret; raises ``Refusal``.
     """
-    bound = bind_identity(core, step.tenant, step.connection, identity, step.ctx.now, again=again)
+    known = find_bound_user(core, step.tenant, step.connection, identity)
+    whose = [known] if known else []
+    with ending_lost_roles(core, step.rt, step.tenant.id, whose, step.ctx.now) as watch:
+        bound = bind_identity(core, step.tenant, step.connection, identity, step.ctx.now, again=again)
     if previous is not None:
         # Without this: the session that was there before the sign-in would go on beside it (W02).
         # Who only proves again who they are goes on with what they had; somebody else does not.
@@ -71,6 +75,15 @@ def store_sign_in(
         end_session(core, step.tenant.id, previous.id, step.ctx.now, tells_clients=is_other)
     view, secret = _start(core, step, identity, bound)
     _record_success(core, step, bound, view)
+    record_losses(
+        core,
+        step.ctx,
+        watch.losses,
+        tenant_id=step.tenant.id,
+        connection_id=step.connection.id,
+        actor=ActorRef("user", bound.user_id),
+        writer_id=step.rt.writer_id,
+    )
     return view, secret
 
 

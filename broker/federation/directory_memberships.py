@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, and_, select
 
+from broker.audit.log import ActorRef
 from broker.directory.group_facts import tell, tell_again
 from broker.directory.models import IdentityLink
 from broker.federation.directory_walking import Walk
 from broker.federation.models import DirectoryGroup, DirectoryPerson
+from broker.kernel.context import CallContext
+from broker.kernel.ids import new_id
+from broker.tokens.lost_roles import ending_lost_roles, record_losses
 from idp_connectors.base import Group
 
 _KEY_BYTES = 16
@@ -53,8 +57,19 @@ def store_memberships(walk: Walk, after: str) -> None:
         batch = people[first : first + _BATCH]
         with walk.rt.database.core_write() as core:
             walk.keep_lease(core)
-            for user_id, key, group_keys in batch:
-                _store(core, walk, web, user_id, key, group_keys)
+            now = walk.rt.clock.now()
+            with ending_lost_roles(core, walk.rt, walk.tenant.id, [row[0] for row in batch], now) as watch:
+                for user_id, key, group_keys in batch:
+                    _store(core, walk, web, user_id, key, group_keys)
+            record_losses(
+                core,
+                CallContext(now=now, request_id=new_id("req")),
+                watch.losses,
+                tenant_id=walk.tenant.id,
+                connection_id=walk.connection.id,
+                actor=ActorRef("system", "directory"),
+                writer_id=walk.rt.writer_id,
+            )
             walk.advance(core, parts=[batch[-1][0]])
 
 

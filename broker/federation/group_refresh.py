@@ -22,6 +22,7 @@ from broker.kernel.jobs import acquire_lease, renew_lease
 from broker.kernel.runtime import Runtime
 from broker.tenants.snapshot import get_tenant
 from broker.tokens.cascade import GRANTS
+from broker.tokens.lost_roles import ending_lost_roles, record_losses
 from idp_connectors.base import Connector, GroupAnswer
 
 LEASE = "group-refresh"
@@ -93,17 +94,28 @@ class _Run:
             put_off(core, due.tenant_id, due.connection_id, due.user_id, seen_at=due.refresh_at, until=until)
 
     def _store(self, due: _Due, told: ToldGroups, now: int) -> None:
+        ctx = CallContext(now=now, request_id=new_id("req"))
         with self.rt.database.core_write() as core:
-            change = replace_groups(
-                core, due.tenant_id, due.connection_id, due.user_id, told, seen_at=due.refresh_at
-            )
+            with ending_lost_roles(core, self.rt, due.tenant_id, [due.user_id], now) as watch:
+                change = replace_groups(
+                    core, due.tenant_id, due.connection_id, due.user_id, told, seen_at=due.refresh_at
+                )
             if change is None:
                 return
+            record_losses(
+                core,
+                ctx,
+                watch.losses,
+                tenant_id=due.tenant_id,
+                connection_id=due.connection_id,
+                actor=ActorRef("system", "groups"),
+                writer_id=self.rt.writer_id,
+            )
             self.done["failed" if told.state == "error" else "refreshed"] += 1
             if change.came or change.went or change.state_before != told.state:
                 record(
                     core,
-                    CallContext(now=now, request_id=new_id("req")),
+                    ctx,
                     tenant_id=due.tenant_id,
                     event=AuditEvent.GROUPS_CHANGED,
                     actor=ActorRef("system", "groups"),

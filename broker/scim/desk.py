@@ -1,6 +1,6 @@
 """The one request at hand: which connection, who acts on it, when; and how its events are written."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from broker.kernel.context import CallContext
 from broker.kernel.runtime import Runtime
 from broker.scim.access import TokenView
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot
+from broker.tokens.lost_roles import Loss, record_losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,18 @@ class ScimDesk:
             target_id=target_id,
             reason=reason,
             data={"connection_id": self.connection.id, **(data or {})},
+        )
+
+    def write_losses_down(self, core: Connection, losses: Collection[Loss]) -> None:
+        """Write down who lost roles by a push, in the push's own transaction."""
+        record_losses(
+            core,
+            self.ctx,
+            losses,
+            tenant_id=self.tenant.id,
+            connection_id=self.connection.id,
+            actor=self.actor,
+            writer_id=self.rt.writer_id,
         )
 
 

@@ -11,12 +11,11 @@ from scim2_models import InvalidValueException, PatchOperation
 from scim2_models.path import CompareOperator, Comparison, FilterNode, LogicalExpr, LogicalOperator
 from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, insert, select
 
-from broker.audit.events import AuditEvent
 from broker.directory.provisioning import find_bound, tell_groups
 from broker.kernel.prepared import Prepared
 from broker.scim.desk import ScimDesk
 from broker.scim.models import ScimGroup, ScimMember, ScimUser
-from broker.tokens.lost_roles import CAUSE, ending_lost_roles
+from broker.tokens.lost_roles import Loss, ending_lost_roles
 
 _SLICE = 500
 _MEMBERS = cast(Table, ScimMember.__table__)
@@ -217,6 +216,7 @@ def _groups(core: Connection, tenant_id: str, ids: Collection[str]) -> list[Any]
 
 def tell_groups_of(core: Connection, desk: ScimDesk, user_ids: Collection[str]) -> None:
     """Tell the directory the groups that these people are in now: by name, and by id where there is one."""
+    losses: list[Loss] = []
     for part in _slices(user_ids):
         found = groups_of(core, desk.tenant.id, part)
         named = {row.id: row for rows in found.values() for row in rows}
@@ -225,15 +225,8 @@ def tell_groups_of(core: Connection, desk: ScimDesk, user_ids: Collection[str]) 
         bound = find_bound(core, desk.tenant.id, part)
         with ending_lost_roles(core, desk.rt, desk.tenant.id, bound.values(), desk.now) as watch:
             tell_groups(core, desk.tenant.id, desk.connection.id, told, bound, desk.now)
-        for loss in watch.losses:
-            desk.write_down(
-                core,
-                AuditEvent.TOKEN_REVOKED,
-                target_id=loss.user_id,
-                subject_id=loss.user_id,
-                reason=CAUSE,
-                data={"roles": sorted(loss.roles), "token_count": loss.tokens},
-            )
+        losses += watch.losses
+    desk.write_losses_down(core, losses)
 
 
 def _facts(row: Any) -> list[dict[str, str]]:

@@ -9,12 +9,14 @@ from sqlalchemy import Connection, Table, Update, bindparam, delete, insert, sel
 
 from broker.audit.events import AuditEvent
 from broker.directory.models import ProvisionedPerson, User
+from broker.directory.people import find_users
 from broker.directory.provisioning import Provisioned, bind_known_user, find_provisioned
 from broker.kernel.prepared import Prepared
 from broker.scim.access import matching_of
 from broker.scim.desk import ScimDesk
 from broker.tenants.snapshot import ConnectionView
 from broker.tokens.cascade import Ended
+from broker.tokens.lost_roles import ending_lost_roles
 from broker.tokens.switching_off import end_agents_of, end_user, switch_on
 
 CAUSE = "deprovisioned"
@@ -165,7 +167,10 @@ def _take_former(core: Connection, desk: ScimDesk, key: str | None) -> Provision
 def _recognise(core: Connection, desk: ScimDesk, person_id: str, key: str | None) -> None:
     if key is None:
         return
-    user_id = bind_known_user(core, desk.tenant.id, desk.connection.id, person_id, key)
+    known = find_users(core, desk.tenant.id, desk.connection.id, key)
+    with ending_lost_roles(core, desk.rt, desk.tenant.id, known, desk.now) as watch:
+        user_id = bind_known_user(core, desk.tenant.id, desk.connection.id, person_id, key)
+    desk.write_losses_down(core, watch.losses)
     if user_id is not None:
         desk.write_down(
             core, AuditEvent.SCIM_PERSON_BOUND, target_id=person_id, subject_id=user_id, reason="key"

@@ -25,6 +25,13 @@ _GRANT = (
     .where(_TABLE.c.tenant_id == bindparam("tenant"), _TABLE.c.id == bindparam("grant"))
 )
 _SELECT = Prepared(_GRANT)
+# Waits for a change of the person's groups that is under way, and such a change waits for us
+# (``lost_roles``). Other changes of the person go on.
+_HOLD_PERSON = Prepared(
+    select(_USERS.c.id)
+    .where(_USERS.c.tenant_id == bindparam("tenant"), _USERS.c.id == bindparam("of_user"))
+    .with_for_update(read=True, key_share=True)
+)
 _SELECT_HELD = Prepared(_GRANT.with_for_update(read=True, of=_TABLE))
 _INSERT = insert(_TABLE)
 _FIND_STANDING = Prepared(
@@ -89,6 +96,8 @@ def open_grant(
     ``session_id`` is the browser session it came from; ``expires_at`` in epoch seconds is absolute.
     """
     grant_id = new_id("grt")
+    if user_id is not None:
+        _HOLD_PERSON.rows(connection, {"tenant": tenant_id, "of_user": user_id})
     connection.execute(
         _INSERT,
         {
