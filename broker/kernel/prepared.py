@@ -55,6 +55,8 @@ class Prepared:
         Raises what SQLAlchemy would (``DBAPIError`` and its kinds).
         """
         plan = self._plan(connection.dialect)
+        if _is_watched(connection):
+            return connection.exec_driver_sql(plan.sql, plan.bind(values)).rowcount
 
         def write(cursor: Any) -> Any:
             cursor.execute(plan.sql, plan.bind(values))
@@ -66,11 +68,11 @@ class Prepared:
     def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run the statement once for each of ``rows``, at least one, in one call of the driver."""
         plan = self._plan(connection.dialect)
-        _with_cursor(
-            connection,
-            plan.sql,
-            lambda cursor: cursor.executemany(plan.sql, [plan.bind(row) for row in rows]),
-        )
+        bound = [plan.bind(row) for row in rows]
+        if _is_watched(connection):
+            connection.exec_driver_sql(plan.sql, bound)
+            return
+        _with_cursor(connection, plan.sql, lambda cursor: cursor.executemany(plan.sql, bound))
 
     def _plan(self, dialect: Dialect) -> "_Plan":
         # By driver, not by dialect object: every engine has its own, and tests open many.
@@ -135,6 +137,12 @@ class _Plan:
         for place, convert in self.from_driver:
             columns[place] = convert(columns[place])
         return self.row(columns)
+
+
+def _is_watched(connection: Connection) -> bool:
+    """Whether somebody listens to what is written, who would not hear of the short way."""
+    told = connection.dispatch
+    return bool(told.before_cursor_execute or told.after_cursor_execute)
 
 
 def _with_cursor(connection: Connection, sql: str, use: Callable[[Any], Any]) -> Any:

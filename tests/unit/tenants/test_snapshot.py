@@ -77,11 +77,10 @@ def test_a_look_up_asks_for_one_tenant_whatever_else_there_is(world: World):
     statements: list[str] = []
     event.listen(world.rt.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     assert find_tenant(world.rt, "nobody") is None
-    assert [one for one in statements if "WHERE tenants.slug = ?" in one] == statements[1:]
-    assert statements[0] == "BEGIN"
+    assert [one for one in statements if "WHERE tenants.slug = ?" in one] == statements != []
     statements.clear()
     assert find_tenant(world.rt, "tenant-3") is not None
-    assert all("WHERE" in one for one in statements if one != "BEGIN")
+    assert all("WHERE" in one for one in statements)
 
 
 def test_an_unknown_id_is_none(world: World):
