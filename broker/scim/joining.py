@@ -3,7 +3,6 @@
 Nothing here compares addresses or names: a person decides who is who, sees both sides first, and is named.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from broker.scim.desk import ScimDesk
 from broker.scim.models import ScimUser
 from broker.scim.people import switch_person_off
 from broker.scim.rows import is_plain_id, key_of
-from broker.tokens.lost_roles import CAUSE, Loss, ending_lost_roles
+from broker.tokens.lost_roles import ending_lost_roles
 
 Kind = Literal["unmatched", "expected", "joined"]
 KINDS: tuple[Kind, ...] = ("unmatched", "expected", "joined")
@@ -133,7 +132,7 @@ def join(core: Connection, desk: ScimDesk, person_id: str, user_id: str) -> None
     desk.write_down(
         core, AuditEvent.SCIM_PERSON_BOUND, target_id=person_id, subject_id=user_id, reason="by_admin"
     )
-    _tell_losses(core, desk, watch.losses)
+    desk.write_losses_down(core, watch.losses)
     if not person.is_active:
         switch_person_off(core, desk, person_id, "bound_inactive")
 
@@ -151,20 +150,8 @@ def separate(core: Connection, desk: ScimDesk, person_id: str) -> str:
     desk.write_down(
         core, AuditEvent.SCIM_PERSON_UNBOUND, target_id=person_id, subject_id=user_id, reason="by_admin"
     )
-    _tell_losses(core, desk, watch.losses)
+    desk.write_losses_down(core, watch.losses)
     return user_id
-
-
-def _tell_losses(core: Connection, desk: ScimDesk, losses: Sequence[Loss]) -> None:
-    for loss in losses:
-        desk.write_down(
-            core,
-            AuditEvent.TOKEN_REVOKED,
-            target_id=loss.user_id,
-            subject_id=loss.user_id,
-            reason=CAUSE,
-            data={"roles": sorted(loss.roles), "token_count": loss.tokens},
-        )
 
 
 _KNOWN = (ProvisionedPerson.user_id, ProvisionedPerson.match_key, ProvisionedPerson.groups)
