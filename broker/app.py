@@ -20,6 +20,7 @@ from broker.kernel.runtime import Runtime, open_runtime
 from broker.kernel.settings import Settings, load_settings
 from broker.oauth import fast_lane
 from broker.oauth.views import blueprint as oauth
+from broker.oauth.views.device import blueprint as device
 from broker.oauth.views.logout import blueprint as logout
 from broker.portal.views import blueprint as portal
 from broker.portal.views import front_door
@@ -49,7 +50,7 @@ MODEL_MODULES = (
 )
 """Every room that has tables; migrations and the schema check see what is named here."""
 
-PAGES = (sign_in, sign_out, logout, consent, portal, front_door, admin)
+PAGES = (sign_in, sign_out, logout, device, consent, portal, front_door, admin)
 PROTOCOLS = (oauth, discovery, scim, back_channel)
 
 

@@ -24,6 +24,7 @@ from broker.tokens.key_rotation import advance_keys
 from broker.tokens.models import (
     AuthorizationCode,
     BrowserSession,
+    DeviceCode,
     Grant,
     IssuedToken,
     LogoutNotice,
@@ -59,6 +60,7 @@ EXPIRING = (
     # A code or refresh token that comes back after its end must still be known, to end what hangs on it.
     _expiring(AuthorizationCode, _DAY),
     _expiring(LogoutNotice, _DAY),
+    _expiring(DeviceCode, _DAY),
     _expiring(RefreshToken, _DAY),
     _expiring(PersonalToken, 30 * _DAY),
     _expiring(OneTimeLink, _DAY),

@@ -121,6 +121,7 @@ def page_context(asked: Asked, *, handle: str, via: str, error: str = "") -> dic
 
 def _agent_words(asked: Asked) -> dict[str, Any]:
     target = urlsplit(asked.request["redirect_uri"])
+    is_device = asked.request["redirect_uri"] == f"{asked.tenant.issuer}/device/done"
     # Of a client that is an address, the host is all that is proven; its name is its own choice (O51).
     client_host = urlsplit(asked.client.client_id).netloc if asked.client.is_document else ""
     return {
@@ -131,8 +132,8 @@ def _agent_words(asked: Asked) -> dict[str, Any]:
         "trust": "unverified" if asked.client.options.unverified else "approved",
         "client_host": client_host,
         "client_name": asked.client.name if asked.client.name != asked.agent.name else "",
-        "redirect_host": target.hostname or f"{target.scheme}:",
-        "is_loopback": target.hostname in _LOOPBACK,
+        "redirect_host": "the device" if is_device else target.hostname or f"{target.scheme}:",
+        "is_loopback": target.hostname in _LOOPBACK and not is_device,
         "first_seen_at": asked.usage.first_seen_at,
         "people_count": asked.usage.people,
     }

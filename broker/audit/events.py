@@ -22,6 +22,8 @@ class AuditEvent(StrEnum):
     """An identity provider said that a person signed out there; the data counts what ended here."""
     SIGN_OUT_REFUSED = "sign_out.refused"
     """A message that wanted to sign somebody out was not accepted; nothing ended."""
+    DEVICE_ALLOWED = "device.allowed"
+    """A person allowed a device to act for them; the data says from where the device asked."""
     LOGOUT_SENT = "logout.sent"
     """A client was told that a session ended in which it got tokens."""
     LOGOUT_FAILED = "logout.failed"

@@ -15,6 +15,7 @@ _WORDS: dict[AuditEvent, str] = {
     AuditEvent.SESSION_ENDED: "Browser session ended",
     AuditEvent.SIGN_OUT_RECEIVED: "Signed out by the identity provider",
     AuditEvent.SIGN_OUT_REFUSED: "Sign-out message refused",
+    AuditEvent.DEVICE_ALLOWED: "Device allowed",
     AuditEvent.LOGOUT_SENT: "Application told of a sign-out",
     AuditEvent.LOGOUT_FAILED: "Application not told of a sign-out",
     AuditEvent.AUTHORIZATION_REFUSED: "Authorization refused",

@@ -17,6 +17,7 @@ from broker.oauth.basis import (
     SAML2_TYPE,
 )
 from broker.oauth.client_auth import ASSERTION_ALGORITHMS, METHODS
+from broker.oauth.device import DEVICE_CODE
 from broker.oauth.dpop import ALGORITHMS as DPOP_ALGORITHMS
 from broker.oauth.foreign_jwts import JWT_BEARER
 from broker.oauth.grants import GRANTS
@@ -31,6 +32,7 @@ AGENT_DOCUMENT = "agent-broker-configuration"
 def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
     """Return the metadata of the tenant's issuer: what is enabled, and nothing about people or resources."""
     issuer = tenant.issuer
+    has_devices = tenant.settings.device_flow
     proven = [method for method in METHODS if method != "none"]
     algorithms = sorted(ASSERTION_ALGORITHMS)
     return {
@@ -40,6 +42,7 @@ def server_metadata(rt: Runtime, tenant: TenantSnapshot) -> dict[str, Any]:
         "userinfo_endpoint": f"{issuer}/userinfo",
         "jwks_uri": f"{issuer}/jwks",
         **_onboarding(tenant),
+        **({"device_authorization_endpoint": f"{issuer}/device_authorization"} if has_devices else {}),
         "introspection_endpoint": f"{issuer}/introspect",
         "revocation_endpoint": f"{issuer}/revoke",
         "end_session_endpoint": f"{issuer}/logout",
@@ -110,7 +113,8 @@ def _grant_types(rt: Runtime, tenant: TenantSnapshot) -> list[str]:
     """Return the grant types that can lead to a token here: an assertion needs somebody who may sign it."""
     trusts = load_trusts(rt, tenant.id)
     takes_assertions = bool(trusts.issuers or trusts.workloads)
-    return [name for name in GRANTS if name != JWT_BEARER or takes_assertions]
+    offered = {JWT_BEARER: takes_assertions, DEVICE_CODE: tenant.settings.device_flow}
+    return [name for name in GRANTS if offered.get(name, True)]
 
 
 def _onboarding(tenant: TenantSnapshot) -> dict[str, Any]:

@@ -43,6 +43,12 @@ class ErrorCode(StrEnum):
     """The resource is unknown, or not open to this client or agent."""
     ACTOR_UNAUTHORIZED = "actor_unauthorized"
     """This actor may not act here: rogue, already in the chain, or not a chosen successor."""
+    AUTHORIZATION_PENDING = "authorization_pending"
+    """The person has not decided yet about the device; poll again (RFC 8628 §3.5)."""
+    SLOW_DOWN = "slow_down"
+    """The device polls too often; wait five seconds longer from now on."""
+    EXPIRED_TOKEN = "expired_token"  # noqa: S105 (an OAuth error code)
+    """The device code took too long; the device asks for a new one."""
     ACCESS_DENIED = "access_denied"
     """The person or a policy said no."""
     LOGIN_REQUIRED = "login_required"

@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.plain import PlainReply, PlainRequest, json_reply
 from broker.kernel.runtime import Runtime
+from broker.oauth.device import device_endpoint
 from broker.oauth.dpop import current_nonce
 from broker.oauth.introspection import introspection_endpoint
 from broker.oauth.par import par_endpoint
@@ -46,6 +47,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "jwks": jwks_endpoint,
     "register": registration_endpoint,
     "end_task": end_task_endpoint,
+    "device_authorization": device_endpoint,
 }
 METHODS: dict[str, frozenset[str]] = {
     "token": frozenset({"POST"}),
@@ -56,6 +58,7 @@ METHODS: dict[str, frozenset[str]] = {
     "jwks": frozenset({"GET", "HEAD"}),
     "register": frozenset({"POST"}),
     "end_task": frozenset({"POST"}),
+    "device_authorization": frozenset({"POST"}),
 }
 
 

@@ -75,6 +75,9 @@ class TenantSettings:
     """Demand a nonce of ours in every DPoP proof, which costs a client one more request now and then."""
     require_pushed_authorization_requests: Annotated[bool, Field(strict=True)] = False
     """Accept only authorization requests that their client pushed first (RFC 9126)."""
+    device_flow: bool = False
+    """Offer the device flow (RFC 8628) to clients whose ``grant_types`` name it. It can be phished: people
+    may be talked into typing somebody else's code."""
     admin_role: Annotated[str, Field(max_length=100)] = ""
     """People who hold this role may open the admin pages; empty lets in nobody but by setup link."""
 

@@ -127,6 +127,32 @@ class LogoutNotice(TenantScoped, Base):
     )
 
 
+class DeviceCode(TenantScoped, Base):
+    """What a device asks for, until a person has decided and the device has heard of it."""
+
+    __tablename__ = "device_codes"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    code_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    user_code_hash: Mapped[str] = mapped_column(String(64))
+    client_id: Mapped[str] = mapped_column(String(200))
+    request: Mapped[dict[str, Any]] = mapped_column(JSON)
+    ip: Mapped[str] = mapped_column(String(45))
+    user_agent: Mapped[str] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(8))  # pending | allowed | denied | spent
+    grant_id: Mapped[str] = mapped_column(String(40))
+    cnf_jkt: Mapped[str] = mapped_column(String(64))
+    pause_seconds: Mapped[int] = mapped_column(Integer)
+    polled_at: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index("ix_device_codes_user_code", "tenant_id", "user_code_hash"),
+        Index("ix_device_codes_expires_at", "expires_at"),
+    )
+
+
 class AuthorizationCode(TenantScoped, Base):
     """A code waiting to be spent; spent by one conditional UPDATE."""
 

@@ -24,7 +24,7 @@ def is_own_path(path: str, slug: str) -> bool:
     return any(bare == home + area or bare.startswith(f"{home}{area}/") for area in _AREAS)
 
 
-_AREAS = ("/me", "/admin", "/consent", "/authorize")
+_AREAS = ("/me", "/admin", "/consent", "/authorize", "/device")
 
 
 def see_other(location: str) -> Response:

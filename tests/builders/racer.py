@@ -19,6 +19,7 @@ from broker.kernel.group_commit import GroupCommitter, Transaction
 from broker.kernel.replay import spend as spend_mark
 from broker.oauth.dpop import Proof
 from broker.tokens.codes import SpentCode, spend_code
+from broker.tokens.device_codes import poll
 from broker.tokens.links import spend_link
 from broker.tokens.pushed import spend_request
 from broker.tokens.refresh import SpentRefresh, spend_refresh
@@ -32,6 +33,7 @@ SPENDERS: dict[str, Callable[[Transaction, str], Any]] = {
     "refresh": lambda tx, secret: spend_refresh(
         tx.connection, tenant_id=TENANT, client_id="cli", token=secret, now=NOW
     ),
+    "device": lambda tx, secret: poll(tx.connection, TENANT, secret, "cli", NOW).outcome == "allowed",
     "link": lambda tx, secret: spend_link(
         tx.connection, tenant_id=TENANT, purpose="admin", code=secret, now=NOW
     ),

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert
 
 from broker.kernel.database import Base, Database
-from broker.kernel.ids import new_secret
+from broker.kernel.ids import new_secret, sha256_hex
 from broker.kernel.replay import spend
 from broker.tokens.codes import CodeView, issue_code, spend_code
 from broker.tokens.links import make_link
+from broker.tokens.models import DeviceCode
 from broker.tokens.pushed import keep_request
 from broker.tokens.refresh import issue_refresh
 from tests.builders.minting import import_models
@@ -48,6 +49,29 @@ def refresh(connection: Connection) -> str:
 
 def link(connection: Connection) -> str:
     return make_link(connection, tenant_id=TENANT, purpose="admin", now=NOW, ttl_seconds=60)
+
+
+def device(connection: Connection) -> str:
+    secret = new_secret()
+    row = {
+        "id": "dvc",
+        "tenant_id": TENANT,
+        "code_hash": sha256_hex(secret),
+        "user_code_hash": "u",
+        "client_id": "cli",
+        "request": {},
+        "ip": "",
+        "user_agent": "",
+        "state": "allowed",
+        "grant_id": "grt",
+        "cnf_jkt": "",
+        "pause_seconds": 5,
+        "polled_at": 0,
+        "created_at": NOW,
+        "expires_at": NOW + 60,
+    }
+    connection.execute(insert(DeviceCode).values(row))
+    return secret
 
 
 def replay(_connection: Connection) -> str:
@@ -97,6 +121,7 @@ def race(url: str, kind: str, secret: str, tries: int = TRIES) -> list[tuple[int
     [
         pytest.param("code", code, True, id="O20-code"),
         pytest.param("refresh", refresh, True, id="refresh-token"),
+        pytest.param("device", device, False, id="O56-device-code"),
         pytest.param("link", link, False, id="one-time-link"),
         pytest.param("replay", replay, False, id="replay-mark"),
         pytest.param("dpop", replay, False, id="DP-02-dpop-proof"),

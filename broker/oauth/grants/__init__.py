@@ -15,6 +15,7 @@ from broker.oauth.foreign_jwts import JWT_BEARER
 from broker.oauth.grants import (
     authorization_code,
     client_credentials,
+    device_code,
     jwt_bearer,
     refresh_token,
     token_exchange,
@@ -37,6 +38,7 @@ GRANTS: dict[str, GrantType] = {
     "client_credentials": client_credentials,
     "urn:ietf:params:oauth:grant-type:token-exchange": token_exchange,
     JWT_BEARER: jwt_bearer,
+    "urn:ietf:params:oauth:grant-type:device_code": device_code,
 }
 PREPARATIONS: dict[str, Callable[[Call], Call]] = {
     JWT_BEARER: jwt_bearer.prepare,
