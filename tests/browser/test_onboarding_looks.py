@@ -5,11 +5,18 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from sqlalchemy import select
 
+from broker.agent_client.authentication import PublicClient
+from broker.demo.agents import DemoAgent
+from broker.demo.loopback import WsgiServer
 from broker.demo.world import World
+from broker.tenants.models import Tenant
+from broker.tenants.registry import save_tenant
 from tests.browser.gallery import Gallery
 from tests.browser.visitor import Visitor
-from tests.browser.walks import enter_administration
+from tests.browser.walks import choose, enter_administration, pick
+from tests.builders.published_clients import serve_document
 
 pytestmark = [pytest.mark.browser, pytest.mark.proof]
 
@@ -31,6 +38,37 @@ def register(world: World, **changes: Any) -> dict[str, Any]:
     )
     with urlopen(request, timeout=10) as answer:
         return dict(json.load(answer))
+
+
+def test_a_stranger_is_asked_about(new_world: World, visitor: Visitor, gallery: Gallery) -> None:
+    rt, mcp_url = new_world.broker.runtime, new_world.story.planner.resource
+    template = {
+        "scopes": ["tickets:read", "tickets:create"],
+        "roles": ["support.agent"],
+        "resources": [mcp_url],
+        "owner": "first_person",
+    }
+    with rt.database.unscoped(write=True) as session:
+        row = session.scalars(select(Tenant)).one()
+        settings = {**row.settings, "onboarding": {"cimd": "any", "template": template}}
+        save_tenant(session, row.slug, {"settings": settings}, rt.clock.now())
+    server = WsgiServer("127.0.0.1", 0)
+    server.start(serve_document)
+    try:
+        agent = DemoAgent(
+            name="Assistant",
+            authentication=PublicClient(f"{server.url}/client.json"),
+            mcp_url=mcp_url,
+            redirect_uri="http://127.0.0.1:49152/callback",
+        )
+        visitor.open(agent.begin("tickets:read"))
+        choose(visitor, "Entra-like")
+        pick(visitor, "jonas")
+        visitor.sees("Unverified: identified only by")
+        gallery.take("consent-stranger")
+        agent.close()
+    finally:
+        server.stop()
 
 
 def test_an_administrator_lets_clients_come(new_world: World, visitor: Visitor, gallery: Gallery) -> None:

@@ -4,7 +4,7 @@ The broker's own egress reads; only the wire below it is ours. ``asked`` lists e
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -111,3 +111,16 @@ def open_published_world(
     with open_world(database_url, data_dir, **settings) as world:
         world.rt = replace(world.rt, egress=PublishedEgress(published))
         yield world, published
+
+
+def serve_document(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Answer with the document of the client at whatever address it is asked for."""
+    client_id = f"http://{environ['HTTP_HOST']}{environ['PATH_INFO']}"
+    document = {
+        "client_id": client_id,
+        "client_name": "Assistant with an address",
+        "redirect_uris": ["http://127.0.0.1/callback"],
+        "token_endpoint_auth_method": "none",
+    }
+    start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "max-age=600")])
+    return [json.dumps(document).encode()]

@@ -4,9 +4,7 @@ The demo's world: its Entra-like provider knows neither `resource` nor registrat
 only its own address. The one thing that an administrator did is the tenant's policy.
 """
 
-import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 from urllib.parse import urljoin
 
 import pytest
@@ -21,22 +19,10 @@ from broker.demo.person_browser import Page, PersonBrowser
 from broker.demo.world import World, running_world
 from broker.tenants.models import Tenant
 from broker.tenants.registry import save_tenant
+from tests.builders.published_clients import serve_document
 
 PERSON = "jonas"
 CALLBACK = "http://127.0.0.1:49152/callback"
-
-
-def serve_document(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answer with the document of the client at whatever address it is asked for."""
-    client_id = f"http://{environ['HTTP_HOST']}{environ['PATH_INFO']}"
-    document = {
-        "client_id": client_id,
-        "client_name": "Assistant with an address",
-        "redirect_uris": ["http://127.0.0.1/callback"],
-        "token_endpoint_auth_method": "none",
-    }
-    start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "max-age=600")])
-    return [json.dumps(document).encode()]
 
 
 @pytest.fixture
