@@ -86,8 +86,8 @@ def new_fields(
     settings = dict(side.settings) if side else {}
     open_names = [
         name
-        for name, schema in _schema(model).items()
-        if not takes_in(settings.get(name, "")) and (name in settings or _concerns(schema, make))
+        for name in model.model_fields
+        if not takes_in(settings.get(name, "")) and (name in settings or not is_foreign(model, name, make))
     ]
     values = read_settings(model, form, open_names) if was_shown else settings
     fields = [_field(model, name, values, errors) for name in open_names]
@@ -247,8 +247,10 @@ def _schema(model: type[pydantic.BaseModel]) -> dict[str, dict[str, Any]]:
     return fields
 
 
-def _concerns(schema: Mapping[str, Any], make: str) -> bool:
-    return not make or "makes" not in schema or make in schema["makes"]
+def is_foreign(model: type[pydantic.BaseModel], name: str, make: str) -> bool:
+    """Whether a setting concerns other makes of provider than ``make``; no setting does if none is named."""
+    schema = _schema(model)[name]
+    return bool(make) and "makes" in schema and make not in schema["makes"]
 
 
 def _control(schema: Mapping[str, Any], is_secret: bool) -> Control:

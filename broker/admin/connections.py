@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from broker.admin.changes import Desk, bad_form, change, find_done, not_found, write_down
+from broker.admin.connection_form import is_foreign
 from broker.admin.connection_reading import certificate_words
 from broker.admin.connection_wizard import Kit, guide_of, kind_words
 from broker.admin.names import ended_words
@@ -199,7 +200,9 @@ def _settings(connection: ConnectionView, connector: Connector | None) -> list[d
     return [domains] + [
         {"label": info.title or name, "value": _value_words(connection.config[name])}
         for name, info in model.model_fields.items()
-        if name not in hidden and connection.config.get(name) not in (None, "", [], {})
+        if name not in hidden
+        and connection.config.get(name) not in (None, "", [], {})
+        and not (is_foreign(model, name, connection.preset) and connection.config[name] == info.default)
     ]
 
 
