@@ -30,6 +30,8 @@ _WORDS: dict[AuditEvent, str] = {
     AuditEvent.TOKEN_REVOKED: "Token revoked",
     AuditEvent.TASK_ENDED: "Task ended",
     AuditEvent.REFRESH_REUSED: "Refresh token used twice",
+    AuditEvent.PERSONAL_TOKEN_CREATED: "Personal token made",
+    AuditEvent.PERSONAL_TOKEN_REVOKED: "Personal token ended",
     AuditEvent.GRANT_REVOKED: "Permission ended",
     AuditEvent.USER_CREATED: "Person created",
     AuditEvent.USER_CHANGED: "Person changed",
