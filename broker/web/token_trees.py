@@ -17,6 +17,7 @@ _BECAUSE = {
     "revoked_by_admin": "an administrator revoked it",
     "revoked_by_client": "the agent gave it back",
     "revoked_by_person": "{person} revoked it",
+    "trust_ended": "the platform that vouched for the agent is no longer trusted",
     "task_ended": "its task was ended",
     "user_disabled": "the person was disabled",
 }

@@ -36,6 +36,11 @@ def target(scene: Scene, **changes: Any) -> TrustsSnapshot:
     return trust(scene, "target", "chat", **{**config, **changes})
 
 
+def target_id(scene: Scene) -> str:
+    """The id of the scene's chat service, entered if it was not."""
+    return target(scene).targets[CHAT].id
+
+
 def signed_in(scene: Scene, client: str = "cli_a", scope: str = "openid tickets:read") -> dict[str, Any]:
     """What a client gets when Maya signs in and agrees: access, refresh and ID token."""
     return scene.redeem(scene.code(client, scope, nonce="n-1"), client).json

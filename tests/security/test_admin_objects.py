@@ -13,6 +13,7 @@ from broker.tenants.snapshot import TenantSnapshot
 from tests.builders.oauth import Scene
 from tests.builders.office import Office, open_office, submit
 from tests.builders.site import Browser, form_token
+from tests.builders.trusts import target_id
 from tests.builders.world import SECRET
 
 XSS = "<script>alert(1)</script>"
@@ -38,6 +39,7 @@ class Two:
             "connection_id": scene.okta.id,
             "role_id": role or "",
             "rule_id": rule or "",
+            "trust_id": target_id(scene),
             "test_id": self.office.tested(tenant, scene.okta),
         }
 
@@ -54,6 +56,7 @@ RANDOM = {
     "connection_id": "con_00000000000000000000",
     "role_id": "rol_00000000000000000000",
     "rule_id": "map_00000000000000000000",
+    "trust_id": "tru_00000000000000000000",
     "test_id": "ctest_00000000000000000000",
 }
 FORMS: dict[str, list[dict[str, str]]] = {
@@ -61,6 +64,7 @@ FORMS: dict[str, list[dict[str, str]]] = {
     "admin.person_action": [{"action": one} for one in ("end_sessions", "disable", "enable")],
     "admin.connection_action": [{"action": one} for one in ("disable", "enable")],
     "admin.directory_sync_action": [{"action": one} for one in ("start", "confirm", "cancel")],
+    "admin.switch_trust": [{"action": one} for one in ("disable", "enable", "remove")],
     "admin.make_scim_token": [
         {"name": "x", "days": "1", "access": "write", "matching": "manual", "overlap": ""}
     ],
@@ -68,6 +72,8 @@ FORMS: dict[str, list[dict[str, str]]] = {
 ANSWERS = {
     # Revoking a token needs its id besides; without one there is nothing to revoke.
     "admin.revoke_token": 404,
+    # So does ending a task.
+    "admin.end_task": 404,
     "admin.revoke_scim_token": 404,
     # The token is shown in the answer, and nowhere else.
     "admin.make_scim_token": 200,

@@ -18,6 +18,7 @@ from broker.admin.views import (
     resources,
     role_preview,
     roles,
+    trusts,
 )
 from broker.admin.views.gate import blueprint
 
@@ -40,4 +41,5 @@ __all__ = [
     "resources",
     "role_preview",
     "roles",
+    "trusts",
 ]
