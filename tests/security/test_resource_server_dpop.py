@@ -178,7 +178,7 @@ def test_a_binding_that_is_not_understood_is_not_ignored(cnf: Any) -> None:
     assert refusal(make(), token, proof(token)).reason == "unknown_binding"
 
 
-def test_mdp_02_a_resource_may_refuse_bearer_tokens() -> None:
+def test_mdp_02_prm_03_a_resource_may_refuse_bearer_tokens() -> None:
     server, token = make(DpopPolicy(is_required=True)), bound()
     assert refusal(server, ISSUER.sign(), scheme="Bearer").reason == "not_bound"
     assert ask(server, token, proof(token)) == "usr_maya"
