@@ -79,7 +79,7 @@ def test_the_agent_refuses_answers_that_are_not_its_own(agent: DemoAgent, issuer
         agent.finish({"state": state, "code": "c", "iss": issuer.issuer})
 
 
-def test_the_agent_refuses_a_resource_that_describes_another_one(
+def test_prm_05_the_agent_refuses_a_resource_that_describes_another_one(
     issuer: TokenIssuer, serve: Callable[[], WsgiServer]
 ) -> None:
     server = serve()
