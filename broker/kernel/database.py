@@ -4,14 +4,16 @@ Reads and writes are told apart when a transaction begins: on SQLite a write tak
 once (``BEGIN IMMEDIATE``), so that two writers queue instead of failing half-way.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Constraint, Engine, MetaData, String, Table, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -22,6 +24,10 @@ from sqlalchemy.orm import (
 )
 
 _WRITE = {"broker_write": True}
+_AUTOCOMMIT: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+_USED_AT = "broker_used_at"
+_TRUSTED_SECONDS = 1.0
+"""A connection that was in use so lately is not asked whether it still works."""
 
 
 def _columns_within_tenant(constraint: Constraint, _table: Table) -> str:
@@ -61,7 +67,6 @@ class Database:
             self.url,
             pool_size=20,
             max_overflow=20,
-            pool_pre_ping=not self.is_sqlite,
             # The connection that wrote last is the next to write: SQLite empties the page cache of one that
             # finds the work of another.
             pool_use_lifo=True,
@@ -74,6 +79,11 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "checkin", _note_use)
+            event.listen(self.engine, "checkout", partial(_check_idle, self.engine.dialect))
+        # PostgreSQL has one state for each statement anyway; to begin and to end would be two more ways.
+        self._reads = self.engine if self.is_sqlite else self.engine.execution_options(**_AUTOCOMMIT)
         self._writes = self.engine.execution_options(**_WRITE)
 
     @contextmanager
@@ -101,7 +111,7 @@ class Database:
     @contextmanager
     def core_read(self) -> Iterator[Connection]:
         """Yield a Core connection in a read transaction; its statements carry ``tenant_id`` visibly."""
-        with self.engine.connect() as connection:
+        with self._reads.connect() as connection:
             yield connection
 
     @contextmanager
@@ -170,6 +180,20 @@ def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
     run("PRAGMA busy_timeout=10000")
     # Half a megabyte a connection: every thread has one, and the operating system keeps the pages anyway.
     run("PRAGMA cache_size=-512")
+
+
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info[_USED_AT] = time.monotonic()
+
+
+def _check_idle(dialect: Dialect, connection: Any, record: Any, _proxy: Any) -> None:
+    """Have the pool replace a connection that was idle and is gone, as after a restart of the database."""
+    if time.monotonic() - record.info.get(_USED_AT, 0) < _TRUSTED_SECONDS:
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as fault:
+        raise DisconnectionError from fault
 
 
 def _begin_sqlite(connection: Connection) -> None:

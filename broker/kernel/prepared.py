@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeEngine
 from broker.kernel.upsert import insert_of
 
 Convert = Callable[[Any], Any]
-Reading = Select[Any] | CompoundSelect[Any]
+Reading = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 Statement = Reading | Insert | Update
 Written = Callable[[Callable[[Any], Any]], Insert]
 """Writes an INSERT with the ``insert`` of a dialect, for what each dialect says in its own way."""
@@ -86,6 +86,10 @@ class Prepared:
         return plan
 
 
+MOST_KEYS = 8
+"""Keys of one statement: longer ones psycopg would read anew each time, and PostgreSQL plan for long."""
+
+
 class PreparedForMany:
     """A statement about many keys at once; compiled for a few sizes, whose last key fills what is left."""
 
@@ -96,7 +100,11 @@ class PreparedForMany:
         self._sizes: dict[int, Prepared] = {}
 
     def rows(self, connection: Connection, keys: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Return what ``Prepared.rows`` would for at least one key; a row may come twice."""
+        """Return what ``Prepared.rows`` would for all of the keys; a row may come twice."""
+        parts = (keys[first : first + MOST_KEYS] for first in range(0, len(keys), MOST_KEYS))
+        return [row for part in parts for row in self._some(connection, part)]
+
+    def _some(self, connection: Connection, keys: Sequence[Mapping[str, Any]]) -> list[Any]:
         size = 1 << (len(keys) - 1).bit_length()
         prepared = self._sizes.get(size)
         if prepared is None:

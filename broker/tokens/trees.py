@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Select, Table, case, func, literal, select
+from sqlalchemy import Connection, Integer, Select, Table, func, literal_column, select
 
 from broker.kernel.group_commit import Transaction
-from broker.kernel.prepared import Key, PreparedForMany, Reading
+from broker.kernel.prepared import MOST_KEYS, Key, PreparedForMany, Reading
 from broker.tokens import models
 from broker.tokens.issuing import insert_rows
 
@@ -19,14 +19,12 @@ def _count(keys: Sequence[Key]) -> Reading:
     return first.union_all(*others) if others else first
 
 
-def _count_one(number: int, key: Key) -> Select[Any]:
+def _count_one(number: int, key: Key) -> Select[int, int, int]:
     # A tree is a range of paths, and the limit keeps it small: the count reads at most that many rows.
     return select(
-        literal(number).label("number"),
+        literal_column(str(number), Integer).label("number"),
         func.count().label("tokens"),
-        func.coalesce(func.sum(case((_TABLE.c.parent_jti == key("parent"), 1), else_=0)), 0).label(
-            "children"
-        ),
+        func.count().filter(_TABLE.c.parent_jti == key("parent")).label("children"),
     ).where(
         _TABLE.c.tenant_id == key("tenant"),
         _TABLE.c.path >= key("first"),
@@ -75,15 +73,21 @@ def count_tree(tx: Transaction, key: TreeKey) -> TreeSize:
 
 def read_sizes(connection: Connection, keys: Sequence[TreeKey]) -> dict[TreeKey, TreeSize]:
     """Return how large the trees are in the database."""
-    asked = [
-        {
-            "tenant": key.tenant_id,
-            "first": key.root,
-            "beyond": key.root[:-1] + chr(ord("/") + 1),
-            "parent": key.parent,
-            "at": key.now,
-        }
-        for key in keys
-    ]
-    rows = _COUNT.rows(connection, asked)
-    return {keys[row.number]: TreeSize(row.tokens, row.children) for row in rows if row.number < len(keys)}
+    found = {}
+    for start in range(0, len(keys), MOST_KEYS):
+        # A row tells the place of its key in its own statement.
+        some = keys[start : start + MOST_KEYS]
+        for row in _COUNT.rows(connection, [_asked(key) for key in some]):
+            if row.number < len(some):
+                found[some[row.number]] = TreeSize(row.tokens, row.children)
+    return found
+
+
+def _asked(key: TreeKey) -> dict[str, Any]:
+    return {
+        "tenant": key.tenant_id,
+        "first": key.root,
+        "beyond": key.root[:-1] + chr(ord("/") + 1),
+        "parent": key.parent,
+        "at": key.now,
+    }
