@@ -44,9 +44,9 @@ def device_endpoint(rt: Runtime, tenant: TenantSnapshot, request: PlainRequest) 
     if not tenant.settings.device_flow:
         raise Refusal(ErrorCode.ACCESS_DENIED, "The device flow is not offered here.", reason="device_off")
     params = parse_form(request)
-    agents = load_agents(rt, tenant.id)
-    caller = authenticate_client(rt, tenant, agents, request, params)
-    client = caller.client
+    caller = authenticate_client(rt, tenant, load_agents(rt, tenant.id), request, params)
+    # The snapshot that knows the client: one that is an address may have come with this very request.
+    client, agents = caller.client, caller.agents
     agent = agents.agent_of(client)
     if agent is None or not agent.is_active(request.ctx.now) or DEVICE_CODE not in client.grant_types:
         raise Refusal(
