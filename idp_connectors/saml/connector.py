@@ -90,7 +90,10 @@ class SamlLogin:
         self._verify(received, clear, expected)
         accepted = check_assertion(self._prove(received, clear, expected), self._config, expected)
         identity = to_identity(accepted.assertion, self._config)
-        key = f"{self._config.idp_entity_id}|{accepted.assertion_id}"
+        # With our own name for the connection, because a provider may give two of them the same assertion
+        # id. That opens nothing: the audience, checked above, is that name, so what is good for one
+        # connection is refused by every other before this.
+        key = f"{expected.entity_id}|{self._config.idp_entity_id}|{accepted.assertion_id}"
         # Last, so that a refused answer is not used up. Without this: whoever sees an assertion signs in
         # with it again.
         if not deps.spend(REPLAY_KIND, key, accepted.acceptable_until):
