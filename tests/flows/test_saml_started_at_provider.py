@@ -1,11 +1,13 @@
 """Answers that nobody asked for: refused, or, where a connection allows it, the start of a new sign-in."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
+from broker.federation.models import SignInFlow
 from broker.kernel.versions import bump
 from broker.tenants.models import Connection
 from idp_connectors.base import Begun
@@ -13,6 +15,7 @@ from tests.builders.saml_idp import SamlIdentityProvider, instant
 from tests.builders.site import Browser, Site, open_site
 
 ACS = "/t/acme/saml/adfs/acs"
+START = "/t/acme/sign-in/adfs/start"
 
 
 @pytest.fixture
@@ -26,6 +29,12 @@ def allow(site: Site) -> None:
         config = {**site.adfs.config, "idp_initiated": True}
         core.execute(update(Connection).where(Connection.id == site.adfs.id).values(config=config))
         bump(core, site.acme.id)
+
+
+def started_flows(site: Site) -> int:
+    """How many sign-ins were ever begun."""
+    with site.rt.database.read(site.acme.id) as session:
+        return session.scalar(select(func.count()).select_from(SignInFlow)) or 0
 
 
 def unasked(site: Site, browser: Browser, relay_state: str | None) -> dict[str, str]:
@@ -47,12 +56,18 @@ def test_S34_an_unasked_answer_only_starts_a_sign_in_of_our_own(site: Site, rela
 
     allow(site)
     answer = victim.post_from_elsewhere(ACS, form, "https://idp.example")
-    assert (answer.status_code, answer.location) == (303, "/t/acme/sign-in/adfs")
+    assert (answer.status_code, answer.location) == (303, START)
     assert site.live_sessions() == []
     assert site.events("sign_in.succeeded") == []
 
-    # The browser goes on, and is signed in as whoever the provider says it is: not as the answer's person.
-    started = victim.get(answer.location)
+    # Nothing starts before the person says so.
+    page = victim.get(answer.location)
+    assert (page.status_code, "Continue to sign in to" in page.text) == (200, True)
+    assert started_flows(site) == 1, "only the one that made the answer"
+
+    # They go on, and are signed in as whoever the provider says they are: not as the answer's person.
+    (button,) = re.findall(r'href="(/t/acme/sign-in/adfs)"', page.text)
+    started = victim.get(button)
     again = dict(site.saml.sign_in(Begun(started.location, {}), name_id="maya").form)
     onward = victim.post_from_elsewhere(ACS, again, "https://idp.example").location
     assert victim.get(onward).location == "/t/acme/me/agents"
@@ -64,7 +79,7 @@ def test_S34_an_unasked_answer_completes_no_sign_in_that_waits(site: Site):
     victim = site.browser()
     waiting = site.begin(victim, "adfs")
     form = unasked(site, site.browser(), "")
-    assert victim.post_from_elsewhere(ACS, form, "https://idp.example").location == "/t/acme/sign-in/adfs"
+    assert victim.post_from_elsewhere(ACS, form, "https://idp.example").location == START
     assert site.live_sessions() == []
     kept = victim.post_from_elsewhere(
         ACS, site.saml.sign_in(waiting, name_id="maya").form, "https://idp.example"

@@ -64,6 +64,19 @@ def begin(connection: str) -> ResponseReturnValue:
     return lead_to(location) if request.method == "POST" else see_other(location)
 
 
+@blueprint.get("/sign-in/<connection>/start")
+def offer_start(connection: str) -> ResponseReturnValue:
+    """Ask whoever came from a provider's app list whether they mean to sign in here.
+
+    Without this: any page could have a visitor's browser sign in, as whoever their provider says, by a
+    form that nobody sees (S34).
+    """
+    step = _open(connection)
+    return render_template(
+        "sign_in/start.html", connection={"slug": step.connection.slug, "name": step.connection.name}
+    )
+
+
 @blueprint.get("/<kind>/<connection>/callback", endpoint="callback")
 def take_answer(kind: str, connection: str) -> ResponseReturnValue:
     """Take a provider's answer out of the query and sign the person in."""
@@ -83,7 +96,7 @@ def keep_answer(kind: str, connection: str) -> ResponseReturnValue:
         form = first_values(list(request.form.items(multi=True)))
         step = _open(connection, kind, is_posted=True, handle=form.get("RelayState", ""))
         if may_start_unasked(step.connection, form):
-            return see_other(url_for("sign_in.begin", tenant=tenant().slug, connection=connection))
+            return see_other(url_for("sign_in.offer_start", tenant=tenant().slug, connection=connection))
         handle = signing_in.keep_posted_answer(step, form)
     return see_other(
         url_for("sign_in.continue", tenant=tenant().slug, kind=kind, connection=connection, handle=handle)
