@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from broker.kernel.database import Base, Database
-from broker.kernel.ids import new_secret, sha256_hex
+from broker.kernel.ids import new_id, new_secret, sha256_hex
 from broker.kernel.replay import spend
 from broker.tokens.codes import CodeView, issue_code, spend_code
 from broker.tokens.links import make_link
@@ -54,7 +54,7 @@ def link(connection: Connection) -> str:
 def device(connection: Connection) -> str:
     secret = new_secret()
     row = {
-        "id": "dvc",
+        "id": new_id("dvc"),
         "tenant_id": TENANT,
         "code_hash": sha256_hex(secret),
         "user_code_hash": "u",
@@ -147,6 +147,7 @@ def test_one_of_two_hundred_wins(
         pytest.param("code", code, id="O20-code"),
         pytest.param("refresh", refresh, id="O31-refresh-token"),
         pytest.param("replay", replay, id="O33-client-assertion"),
+        pytest.param("device", device, id="O56-device-code"),
         pytest.param("dpop", replay, id="O58-DP-02-dpop-proof"),
         pytest.param("pushed", pushed, id="O43-PAR-03-pushed-request"),
     ],
