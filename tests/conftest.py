@@ -11,9 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
 
+from tests.builders.postgres_pool import PostgresPool
 from tests.builders.requirements import require
 
 POSTGRES_VARIABLE = "BROKER_TEST_POSTGRES_URL"
+DIALECTS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 MEMORY_FOLDER = "/dev/shm"
 MEMORY_BYTES = 2 * 2**30
 
@@ -89,9 +91,35 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'broker.db'}"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@pytest.fixture(scope="session")
+def postgres_pool(postgres_server: URL) -> Iterator[PostgresPool]:
+    """The database that this process's tests share, one after the other."""
+    pool = PostgresPool(postgres_server)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def pooled_postgres_url(postgres_pool: PostgresPool) -> Iterator[str]:
+    """The address of a PostgreSQL database with every table and no row."""
+    yield postgres_pool.lend()
+    postgres_pool.take_back()
+
+
+@pytest.fixture(params=DIALECTS)
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The address of a new, empty database: SQLite always, PostgreSQL where a server is under test."""
+    """The address of a database without rows: a new SQLite file, PostgreSQL where a server is under test.
+
+    Whoever needs its tables makes them; on PostgreSQL they may be there already.
+    """
+    name = "sqlite_url" if request.param == "sqlite" else "pooled_postgres_url"
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+@pytest.fixture(params=DIALECTS)
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a new database without tables, for tests that bring the schema up themselves."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     url: str = request.getfixturevalue(name)
     return url

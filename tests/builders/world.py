@@ -8,14 +8,13 @@ Each builder writes one thing with sensible values, counts the change, and retur
         maya = world.user(acme, okta, "maya", groups=["support"])
 """
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_mock_engine, select
+from sqlalchemy import create_mock_engine, inspect, select
 
 from broker.agents.models import Agent, Client, Resource
 from broker.agents.snapshot import AgentView, ClientView, ResourceView, load_agents
@@ -32,6 +31,7 @@ from broker.tenants.connections import seal_secrets
 from broker.tenants.models import Connection, ConnectionDomain, Tenant
 from broker.tenants.snapshot import ConnectionView, TenantSnapshot, get_tenant
 from idp_connectors.base import Group, VerifiedIdentity
+from tests.builders.postgres_pool import load_models
 
 NOW = 1_795_503_600
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -46,15 +46,15 @@ TICKET_SCOPES = {
 
 def make_tables(rt: Runtime) -> None:
     """Create every room's tables as the models declare them."""
-    for path in sorted((Path(__file__).parents[2] / "broker").glob("*/models.py")):
-        importlib.import_module(f"broker.{path.parent.name}.models")
+    load_models()
     # Compiled once and sent as one text: thousands of tests make all tables anew.
     if rt.database.is_sqlite:
         with closing(rt.database.engine.raw_connection()) as connection:
-            connection.cursor().executescript(f"BEGIN;{_script('sqlite://')};COMMIT")
+            connection.cursor().executescript(f"BEGIN;{_sqlite_script()};COMMIT")
         return
     with rt.database.core_write() as connection:
-        connection.exec_driver_sql(_script("postgresql+psycopg://"))
+        if not inspect(connection).has_table(Tenant.__tablename__):
+            Base.metadata.create_all(connection)
 
 
 _WITH_OPTIONS: dict[str, tuple[Any, str]] = {
@@ -65,13 +65,13 @@ _WITH_OPTIONS: dict[str, tuple[Any, str]] = {
 
 
 @cache
-def _script(dialect: str) -> str:
+def _sqlite_script() -> str:
     statements: list[str] = []
 
     def keep(statement: Any, *_: Any, **__: Any) -> None:
         statements.append(str(statement.compile(dialect=engine.dialect)))
 
-    engine = create_mock_engine(dialect, keep)
+    engine = create_mock_engine("sqlite://", keep)
     Base.metadata.create_all(engine, checkfirst=False)
     return ";\n".join(statements)
 

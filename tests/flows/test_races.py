@@ -57,13 +57,13 @@ class Race:
 
 
 @pytest.fixture
-def race(database_url: str, tmp_path: Path) -> Iterator[Race]:
+def race(empty_database_url: str, tmp_path: Path) -> Iterator[Race]:
     port = free_port()
-    with open_served_world(database_url, tmp_path, port) as world:
+    with open_served_world(empty_database_url, tmp_path, port) as world:
         scene, saml = Scene(world), SamlIdentityProvider(now=world.now)
         config = {**saml.config(), "subject": "nameid-any-format"}
         world.connection(scene.tenant, "adfs", kind="saml", config=config)
-        with running_broker(database_url, tmp_path / "data", port=port, workers=2) as server:
+        with running_broker(empty_database_url, tmp_path / "data", port=port, workers=2) as server:
             yield Race(scene, server, saml)
 
 

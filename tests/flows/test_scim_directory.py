@@ -218,9 +218,9 @@ def check_all(company: Company, directory: Directory, deaths: int) -> None:
     )
 
 
-def test_a_directory_survives_the_servers_death(database_url: str, tmp_path: Path):
+def test_a_directory_survives_the_servers_death(empty_database_url: str, tmp_path: Path):
     directory = Directory(people=1_000, groups=60, members=20, at_once=250)
-    with serving(database_url, tmp_path) as company:
+    with serving(empty_database_url, tmp_path) as company:
         push_all(company, directory, deaths=2)
         check_all(company, directory, deaths=2)
 

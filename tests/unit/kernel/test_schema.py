@@ -22,9 +22,9 @@ print(schema.upgrade(database), "alembic" in sys.modules)
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(empty_database_url: str) -> Iterator[Database]:
     import_models()
-    database = Database(database_url)
+    database = Database(empty_database_url)
     yield database
     database.close()
 
@@ -96,9 +96,9 @@ def test_a_migration_that_fails_leaves_nothing(database: Database):
 
 
 def test_processes_that_start_together_migrate_once_and_a_later_start_needs_no_alembic(
-    database: Database, database_url: str
+    database: Database, empty_database_url: str
 ):
-    command = [sys.executable, "-c", START, database_url]
+    command = [sys.executable, "-c", START, empty_database_url]
     starts = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(schema.__file__).parents[2])
         for _ in range(3)
