@@ -134,9 +134,10 @@ def _database_pids(url: str, cores: frozenset[int]) -> Callable[[], list[int]]:
             return list
         with database.core_read() as connection:
             backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            # While it is connected: its process ends with the connection.
+            postmaster = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
     finally:
         database.close()
-    postmaster = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
     for pid in (postmaster, *children_of(postmaster)):
         os.sched_setaffinity(pid, cores)
     return lambda: [postmaster]
