@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask
 
@@ -88,7 +88,8 @@ def build_app(rt: Runtime, connectors: Mapping[str, Connector]) -> Flask:
 
 def build_pages(rt: Runtime, connectors: Mapping[str, Connector] = CONNECTORS) -> Flask:
     """Return what Flask answers, which is everything; `broker.wsgi` has the short lane in front already."""
-    rt.connectors.update(connectors)
+    # The registry itself, not a copy: a copy would import every kind of connector at once.
+    rt.connectors.maps[1:] = [cast(dict[str, Connector], connectors)]
     app = Flask(
         "broker",
         static_folder=str(STATIC_FOLDER),

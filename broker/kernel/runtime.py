@@ -1,5 +1,6 @@
 """The kernel's parts of one running broker, passed as the first argument; never looked up from a global."""
 
+from collections import ChainMap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class Runtime:
     """Settings, clock, database, sealer, both ways out, group commit and caches of this process.
 
-    ``connectors`` is filled by the composition root when the pages are put together.
+    The composition root puts the registry into ``connectors`` when the pages are put together; a kind's code
+    is imported when somebody asks for it.
     """
 
     settings: Settings
@@ -32,7 +34,7 @@ class Runtime:
     dial: Dial
     committer: GroupCommitter
     caches: Caches
-    connectors: dict[str, "Connector"] = field(default_factory=dict)
+    connectors: ChainMap[str, "Connector"] = field(default_factory=ChainMap)
     writer_id: str = field(default_factory=lambda: new_id("wrt"))
 
 

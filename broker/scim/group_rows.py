@@ -11,7 +11,8 @@ from broker.kernel.prepared import Prepared
 from broker.scim.desk import ScimDesk
 from broker.scim.members import MemberChange, apply_changes, members_of, tell_groups_of
 from broker.scim.models import ScimGroup, ScimMember
-from broker.scim.rows import group_columns, group_of, is_plain_id
+from broker.scim.rows import group_columns, group_of
+from broker.scim.spelling import is_plain_id
 
 _TABLE = cast(Table, ScimGroup.__table__)
 _INSERT = Prepared(insert(_TABLE))

@@ -15,7 +15,7 @@ from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.scim.desk import ScimDesk
 from broker.scim.models import ScimUser
 from broker.scim.people import switch_person_off
-from broker.scim.rows import is_plain_id, key_of
+from broker.scim.spelling import is_plain_id, key_of
 from broker.tokens.lost_roles import ending_lost_roles
 
 Kind = Literal["unmatched", "expected", "joined"]

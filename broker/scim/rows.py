@@ -1,6 +1,5 @@
 """Between rows and resources: which part of a resource is a column, and what is never kept."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from scim2_models import InvalidValueException, Meta
 
 from broker.scim.models import ScimGroup, ScimUser
+from broker.scim.spelling import is_storable, key_of
 
 MAX_RESOURCE_CHARS = 32_768
 MAX_EMAILS = 20
@@ -16,11 +16,6 @@ _COLUMNS = frozenset(
 )
 
 _UNTOLD = "active was removed"
-
-
-def key_of(text: str) -> str:
-    """Return the form in which names are compared: case and spelling of accents do not count."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
 def user_columns(user: Any, former: ScimUser | None = None) -> dict[str, Any]:
@@ -113,16 +108,6 @@ def clean(name: str, value: Any, limit: int) -> str:
     if not text.strip() or len(text) > limit or not is_storable(text):
         raise InvalidValueException(detail=f"{name}: 1 to {limit} characters, without control characters")
     return text
-
-
-def is_plain_id(text: str) -> bool:
-    """Whether the text could be the id of a row here; what could not is never asked of a database."""
-    return len(text) <= 40 and text.isascii() and text.isprintable()
-
-
-def is_storable(text: str) -> bool:
-    """Whether both databases can hold the text."""
-    return not any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in text)
 
 
 def _rest_of(resource: Any) -> dict[str, Any]:

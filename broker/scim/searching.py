@@ -12,7 +12,7 @@ from scim2_models.path import CompareOperator, Comparison, FilterNode, LogicalEx
 from sqlalchemy import ColumnElement, and_, exists, or_
 
 from broker.scim.models import ScimEmail, ScimGroup, ScimMember, ScimUser
-from broker.scim.rows import is_storable, key_of
+from broker.scim.spelling import is_storable, key_of
 
 MAX_SCAN = 1_000
 """Rows that are read to answer a filter or an order that no index answers; more is ``tooMany``."""

@@ -13,7 +13,8 @@ from broker.scim import people
 from broker.scim.desk import ScimDesk
 from broker.scim.members import groups_of, tell_groups_of
 from broker.scim.models import ScimEmail, ScimMember, ScimUser
-from broker.scim.rows import email_columns, is_plain_id, user_columns, user_of
+from broker.scim.rows import email_columns, user_columns, user_of
+from broker.scim.spelling import is_plain_id
 
 _TABLE = cast(Table, ScimUser.__table__)
 _EMAILS = cast(Table, ScimEmail.__table__)

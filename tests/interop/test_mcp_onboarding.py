@@ -22,7 +22,7 @@ from tests.builders.published_clients import CLIENT_ID
 from tests.interop.servers.mcp_desks import Desks, running_desks
 from tests.interop.test_mcp_sdk import Person, Storage, call_tool
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.interop]
 
 CALLBACK = "http://127.0.0.1:1/callback"
 
