@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, bindparam, select, update
+from sqlalchemy import Connection, String, Table, bindparam, select, update
+from sqlalchemy import cast as cast_to
 
 from broker.directory.group_facts import MAX_FACTS, ToldGroups, store_groups, store_many
 from broker.directory.models import IdentityLink, ProvisionedPerson, User
@@ -23,8 +24,9 @@ _TELL = Prepared(
     .where(_PEOPLE.c.tenant_id == bindparam("tenant"), _PEOPLE.c.id == bindparam("of_person"))
     .values(groups=bindparam("to_groups"), fetched_at=bindparam("now"))
 )
+# Without the cast: SQLite would read all bound people of the tenant rather than look these up by their ids.
 _BOUND = select(_PEOPLE.c.id, _PEOPLE.c.user_id).where(
-    _PEOPLE.c.tenant_id == bindparam("tenant"),
+    cast_to(_PEOPLE.c.tenant_id, String) == bindparam("tenant"),
     _PEOPLE.c.id.in_(bindparam("ids", expanding=True)),
     _PEOPLE.c.user_id.is_not(None),
 )

@@ -15,7 +15,7 @@ from broker.kernel.database import Base, Database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0023"
+HEAD = "0024"
 """The newest revision in ``migrations/versions``; a test compares the two."""
 
 _FOLDER = Path(__file__).parent / "migrations"

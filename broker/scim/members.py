@@ -9,7 +9,8 @@ from typing import Any, Literal, cast
 
 from scim2_models import InvalidValueException, PatchOperation
 from scim2_models.path import CompareOperator, Comparison, FilterNode, LogicalExpr, LogicalOperator
-from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, insert, select
+from sqlalchemy import BindParameter, Connection, String, Table, bindparam, delete, insert, select
+from sqlalchemy import cast as cast_to
 
 from broker.directory.provisioning import find_bound, tell_groups
 from broker.kernel.prepared import Prepared
@@ -26,16 +27,24 @@ _INSERT = Prepared(insert(_MEMBERS))
 _OF_GROUP = (_MEMBERS.c.tenant_id == bindparam("tenant"), _MEMBERS.c.group_id == bindparam("of_group"))
 _PRESENT = select(_MEMBERS.c.scim_user_id).where(*_OF_GROUP, _MEMBERS.c.scim_user_id.in_(_IDS))
 _REMOVE = delete(_MEMBERS).where(*_OF_GROUP, _MEMBERS.c.scim_user_id.in_(_IDS))
+# Without the casts: SQLite, which has no statistics, would rather read all rows of the tenant by an index
+# than look forty of them up by their ids, and each change would cost more the more has been pushed. For the
+# same reason the groups of people are found through their own rows, and by an index that answers alone.
 _KNOWN = select(_PEOPLE.c.id).where(
-    _PEOPLE.c.tenant_id == bindparam("tenant"),
+    cast_to(_PEOPLE.c.tenant_id, String) == bindparam("tenant"),
     _PEOPLE.c.connection_id == bindparam("of_connection"),
     _PEOPLE.c.id.in_(_IDS),
 )
-_PAIRS = select(_MEMBERS.c.group_id, _MEMBERS.c.scim_user_id).where(
-    _MEMBERS.c.tenant_id == bindparam("tenant"), _MEMBERS.c.scim_user_id.in_(_IDS)
+_PAIRS = (
+    select(_MEMBERS.c.group_id, _MEMBERS.c.scim_user_id)
+    .join(
+        _PEOPLE,
+        (_MEMBERS.c.tenant_id == _PEOPLE.c.tenant_id) & (_MEMBERS.c.scim_user_id == _PEOPLE.c.id),
+    )
+    .where(cast_to(_PEOPLE.c.tenant_id, String) == bindparam("tenant"), _PEOPLE.c.id.in_(_IDS))
 )
 _NAMES = select(_GROUPS.c.id, _GROUPS.c.display_name, _GROUPS.c.external_id, _GROUPS.c.display_key).where(
-    _GROUPS.c.tenant_id == bindparam("tenant"), _GROUPS.c.id.in_(_IDS)
+    cast_to(_GROUPS.c.tenant_id, String) == bindparam("tenant"), _GROUPS.c.id.in_(_IDS)
 )
 
 

@@ -110,7 +110,7 @@ class ScimMember(TenantScoped, Base):
     group_id: Mapped[str] = mapped_column(String(40), primary_key=True)
     scim_user_id: Mapped[str] = mapped_column(String(40), primary_key=True)
 
-    __table_args__ = (Index("ix_scim_members_user", "tenant_id", "scim_user_id"),)
+    __table_args__ = (Index("ix_scim_members_user", "tenant_id", "scim_user_id", "group_id"),)
 
 
 class ScimRequest(TenantScoped, Base):

@@ -110,3 +110,22 @@ def test_resources_are_written_as_the_core_would_write_them(pusher: Provider):
             written = core.publish(base, one).model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE)
             assert SERVICE.publish(base, one).model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE) == written
             assert written["meta"]["location"].startswith(base)
+
+
+def test_no_change_reads_a_whole_tenant(pusher: Provider):
+    """What SQLite does for each statement; it has no statistics, so it is the same in a large directory."""
+    if not pusher.rt.database.is_sqlite:
+        pytest.skip("PostgreSQL chooses by its statistics")
+    ids = [pusher.user(f"person-{number}").id for number in range(40)]
+    group = pusher.group("everybody").id
+    change = {"op": "Add", "path": "members", "value": [{"value": one} for one in ids]}
+    with Statements(pusher.rt.database.engine) as seen:
+        assert pusher.patch(f"Groups/{group}", change).status == 204
+    reading = [text for text in seen.texts if text.startswith("SELECT") and " IN (" in text]
+    assert len(reading) == 5, reading
+    with pusher.rt.database.core_read() as core:
+        for text in reading:
+            values = ("x",) * text.count("?")
+            plan = [row[3] for row in core.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
+            by_id = [step for step in plan if "(id=?)" in step or "scim_user_id=?" in step]
+            assert by_id == plan, (text, plan)

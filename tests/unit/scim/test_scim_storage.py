@@ -109,7 +109,10 @@ def test_a_large_group_changes_at_the_cost_of_the_change(pusher: Provider):
             f"Groups/{group}", {"op": "add", "path": "members", "value": [{"value": ids[29]}]}
         )
     assert done.status == 204
-    read = [text for text in seen.texts if "FROM scim_members" in text and "scim_user_id IN" not in text]
+    named = "scim_user_id IN", "scim_users.id IN"
+    read = [
+        text for text in seen.texts if "FROM scim_members" in text and not any(one in text for one in named)
+    ]
     assert read == [], "the other members were read"
     assert len(pusher.get(f"Groups/{group}").json["members"]) == 30
 
