@@ -127,6 +127,13 @@ def join(core: Connection, desk: ScimDesk, person_id: str, user_id: str) -> None
     ``Refusal(bad_form)`` where `bind` does, ``Refusal(not_found)`` for an unknown person.
     """
     person = get_pushed(core, desk, person_id)
+    if find_candidate(core, desk, user_id) is None:
+        raise Refusal(
+            ErrorCode.BAD_FORM,
+            "This person cannot be joined: unknown here, or joined with another record already.",
+            reason="user_not_bindable",
+            whose_move=WhoseMove.ADMIN,
+        )
     with ending_lost_roles(core, desk.rt, desk.tenant.id, [user_id], desk.now) as watch:
         bind(core, desk.tenant.id, desk.connection.id, person_id, user_id)
     desk.write_down(
