@@ -65,12 +65,23 @@ def default_of(field: Any) -> str:
     return "unset" if value in (None, "", [], (), {}) else f"`{value}`"
 
 
+def requirement_entries() -> list[Entry]:
+    """Return what the protocols ask of us, each with the tests that prove it or why there is none."""
+    traceability = importlib.import_module("tests.traceability.proofs")
+    proofs, exemptions = traceability.proofs(), traceability.read("exemptions")
+    return [
+        Entry(name, "; ".join(proofs.get(name, [f"none: {exemptions.get(name, '')}"])), text)
+        for name, text in traceability.read("requirements").items()
+    ]
+
+
 def collect() -> dict[str, list[Entry]]:
     """Return the entries of each page under the page's name."""
     return {
         "settings": setting_entries(),
         "errors": enum_entries("broker.kernel.errors", "ErrorCode"),
         "audit-events": enum_entries("broker.audit.events", "AuditEvent"),
+        "requirements": requirement_entries(),
     }
 
 
@@ -91,6 +102,12 @@ INTRODUCTIONS = {
         "Each is written in the transaction of its effect: either both happened or neither did.",
         ("Event", "Meaning"),
     ),
+    "requirements": (
+        "Protocol requirements",
+        "What the specifications ask of an authorization server for agents, by family, and the tests "
+        "that carry the number. A test that carries it may prove one side of it only.",
+        ("Requirement", "Tests", "Meaning"),
+    ),
 }
 
 
@@ -110,7 +127,7 @@ def render(page: str, entries: list[Entry]) -> str:
     for entry in entries:
         cells = (
             [f"`{entry.name}`", entry.default, entry.text]
-            if "Default" in columns
+            if len(columns) == 3
             else [f"`{entry.name}`", entry.text]
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

@@ -80,7 +80,7 @@ def test_every_advertised_endpoint_answers(scene: Scene) -> None:
     assert "Authorization" not in dict(keys.reply.headers)
 
 
-def test_disc_the_agent_document_fits_its_schema_and_the_metadata(scene: Scene) -> None:
+def test_prm_04_disc_the_agent_document_fits_its_schema_and_the_metadata(scene: Scene) -> None:
     told, metadata = document(scene, AGENT_INSERTED), document(scene, OAUTH)
     assert get(scene, AGENT_APPENDED).body == get(scene, AGENT_INSERTED).body
     schema = json.loads(files("broker.discovery").joinpath("agent_broker_configuration_1.json").read_bytes())

@@ -66,7 +66,7 @@ def test_iss_01_an_answer_after_pages_names_it_too(scene: Scene) -> None:
     assert answer_of(refused)["iss"] == scene.tenant.issuer
 
 
-def test_iss_02_and_03_the_metadata_says_so(scene: Scene) -> None:
+def test_iss_02_iss_03_the_metadata_says_so(scene: Scene) -> None:
     told = server_metadata(scene.world.rt, scene.tenant)
     assert told["authorization_response_iss_parameter_supported"] is True
     assert told["issuer"] == scene.tenant.issuer
@@ -156,7 +156,7 @@ def second_resource(world: World, scene: Scene) -> None:
         bump(session.connection(), scene.tenant.id)
 
 
-def test_ri_02_to_05_the_request_is_the_ceiling(scene: Scene) -> None:
+def test_mcp_06_ri_02_ri_04_ri_05_the_request_is_the_ceiling(scene: Scene) -> None:
     second_resource(scene.world, scene)
     both = [TICKETS, CRM]
     for resource, wanted in ((both, CRM), (both, TICKETS), ([TICKETS], TICKETS)):

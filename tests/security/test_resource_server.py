@@ -77,7 +77,7 @@ def test_a_good_token_is_accepted_with_each_algorithm(issuer: TokenIssuer, algor
         pytest.param({"act": {**AGENT, "act": [AGENT]}}, "bad_act", id="act-is-a-list"),
     ],
 )
-def test_a_token_with_a_wrong_claim_is_refused(
+def test_mcp_10_at_07_a_token_with_a_wrong_claim_is_refused(
     issuer: TokenIssuer, changes: dict[str, Any], reason: str
 ) -> None:
     server = build(issuer)
@@ -110,7 +110,7 @@ def test_a_token_at_the_edge_is_accepted(issuer: TokenIssuer, changes: dict[str,
         pytest.param(None, "wrong_typ", id="O35-no-typ"),
     ],
 )
-def test_another_kind_of_token_is_refused(issuer: TokenIssuer, kind: str | None, reason: str) -> None:
+def test_at_08_another_kind_of_token_is_refused(issuer: TokenIssuer, kind: str | None, reason: str) -> None:
     server = build(issuer)
     assert refusal_of(server, issuer.sign(typ=kind)).reason == reason
     assert server.verify(issuer.sign(typ="application/at+jwt")).subject == "usr_maya"
@@ -259,7 +259,7 @@ def test_metadata_of_another_issuer_gives_no_keys(issuer: TokenIssuer) -> None:
     assert build(issuer).verify(issuer.sign()).subject == "usr_maya"
 
 
-def test_a_chain_is_read_whole_and_only_to_depth_eight(issuer: TokenIssuer) -> None:
+def test_tex_07_a_chain_is_read_whole_and_only_to_depth_eight(issuer: TokenIssuer) -> None:
     def nested(depth: int) -> dict[str, Any]:
         inner = {"act": nested(depth - 1)} if depth > 1 else {}
         return {"iss": issuer.issuer, "sub": f"agt_{depth}", **inner}
@@ -270,7 +270,7 @@ def test_a_chain_is_read_whole_and_only_to_depth_eight(issuer: TokenIssuer) -> N
     assert refusal_of(server, issuer.sign(issuer.claims(act=nested(9)))).reason == "bad_act"
 
 
-def test_a_resource_for_agents_refuses_a_persons_own_token(issuer: TokenIssuer) -> None:
+def test_act_10_a_resource_for_agents_refuses_a_persons_own_token(issuer: TokenIssuer) -> None:
     server = build(issuer, actor_required=True)
     assert refusal_of(server, issuer.sign(issuer.claims(act=None))).reason == "no_actor"
     assert server.verify(issuer.sign()).actor is not None

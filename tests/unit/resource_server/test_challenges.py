@@ -34,7 +34,7 @@ def refusal(server: ResourceServer, headers: list[str], *scopes: str) -> TokenRe
     return caught.value
 
 
-def test_mcp08_the_metadata_names_the_resource_and_its_issuer(server: ResourceServer) -> None:
+def test_mcp08_prm_01_the_metadata_names_the_resource_and_its_issuer(server: ResourceServer) -> None:
     assert server.metadata_url == METADATA
     assert server.metadata_paths == {
         "/.well-known/oauth-protected-resource/mcp",
