@@ -11,7 +11,7 @@ from typing import Any
 from scim2_models import InvalidPathException, InvalidSyntaxException, Path, Resource
 from scim2_server.errors import UnsupportedMediaTypeException
 
-from broker.scim.rows import is_storable
+from broker.scim.spelling import is_storable
 
 MAX_OPERATIONS = 1_000
 MAX_PATH_CHARS = 500
