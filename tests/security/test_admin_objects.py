@@ -1,7 +1,7 @@
 """Every object id × {own, a sibling tenant's, made up}: foreign is 404, and nothing tells it from made up."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from broker.directory.models import GroupMapping, Role
 from broker.tenants.snapshot import TenantSnapshot
 from tests.builders.oauth import Scene
 from tests.builders.office import Office, open_office, submit
+from tests.builders.provisioning import Provider
 from tests.builders.site import Browser, form_token
 from tests.builders.trusts import target_id
 from tests.builders.world import SECRET
@@ -41,6 +42,7 @@ class Two:
             "rule_id": rule or "",
             "trust_id": target_id(scene),
             "test_id": self.office.tested(tenant, scene.okta),
+            "person_id": Provider(self.office.world, tenant, scene.okta, matching="manual").user("m").id,
         }
 
 
@@ -58,6 +60,7 @@ RANDOM = {
     "rule_id": "map_00000000000000000000",
     "trust_id": "tru_00000000000000000000",
     "test_id": "ctest_00000000000000000000",
+    "person_id": "scu_00000000000000000000",
 }
 FORMS: dict[str, list[dict[str, str]]] = {
     "admin.agent_action": [{"action": one, "reason": "x"} for one in ("suspend", "revive", "kill")],
@@ -88,21 +91,30 @@ ANSWERS = {
     "admin.connection_certificate": 404,
     "admin.connection_metadata": 404,
     "admin.connection_metadata_action": 404,
+    # Whom to join with is needed besides, and who was never joined cannot be separated.
+    "admin.join_person": 400,
+    "admin.separate_person": 400,
 }
 """What one's own object is answered with, where it is not its page or the redirect to it."""
 
 
-def routes(office: Office) -> list[tuple[str, str, str, str]]:
-    """(endpoint, path, name of the id, method) of every route of the two rooms that names an object."""
+def routes(office: Office) -> list[tuple[str, str, str]]:
+    """(endpoint, path, method) of every route of the two rooms that names an object, or several."""
     found = []
     for rule in office.app.url_map.iter_rules():
         names = rule.arguments - {"tenant", "area"}
         if rule.endpoint.partition(".")[0] in {"admin", "portal"} and names:
-            (name,) = names
             path = rule.rule.replace("<tenant>", "acme")
-            found += [(rule.endpoint, path, name, one) for one in rule.methods & {"GET", "POST"}]
+            found += [(rule.endpoint, path, one) for one in rule.methods & {"GET", "POST"}]
     assert len(found) >= 12
     return found
+
+
+def at(path: str, ids: Mapping[str, str]) -> str:
+    """The path with every id that it names."""
+    for name, one in ids.items():
+        path = path.replace(f"<{name}>", one)
+    return path
 
 
 def ask(browser: Browser, method: str, path: str, form: dict[str, str]) -> tuple[int, str]:
@@ -117,14 +129,14 @@ def test_T01_foreign_ids_are_answered_as_made_up_ones(two: Two) -> None:
     theirs_token = two.beta.person_token()
     foreign = two.ids(two.beta.tenant, two.beta)
     browsers = {"admin": office.admin(), "portal": office.person()}
-    for endpoint, path, name, method in routes(office):
+    for endpoint, path, method in routes(office):
         browser = browsers[endpoint.partition(".")[0]]
         home = "/t/acme/admin" if endpoint.startswith("admin") else "/t/acme/me/agents"
         token = form_token(browser.get(home))
         for form in FORMS.get(endpoint, [{}]):
             sent = {"csrf_token": token, **form}
-            theirs = ask(browser, method, path.replace(f"<{name}>", foreign[name]), sent)
-            nobodys = ask(browser, method, path.replace(f"<{name}>", RANDOM[name]), sent)
+            theirs = ask(browser, method, at(path, foreign), sent)
+            nobodys = ask(browser, method, at(path, RANDOM), sent)
             assert theirs[0] == 404, (endpoint, method, form)
             assert theirs == nobodys, (endpoint, method, form)
     assert two.beta.introspect(theirs_token)["active"] is True
@@ -136,17 +148,17 @@ def test_T01_twin_own_ids_are_answered(two: Two) -> None:
     own = two.ids(office.tenant, office.scene)
     admin, maya = office.admin(), office.person()
     # Looking before changing, and a rule before the role whose removal would take it along.
-    order = sorted(routes(office), key=lambda one: (one[3], one[0] != "admin.remove_rule", one[0]))
-    for endpoint, path, name, method in order:
+    order = sorted(routes(office), key=lambda one: (one[2], one[0] != "admin.remove_rule", one[0]))
+    for endpoint, path, method in order:
         area = endpoint.partition(".")[0]
         browser, home = (admin, "/t/acme/admin") if area == "admin" else (maya, "/t/acme/me/agents")
         token = form_token(browser.get(home))
         form = {"csrf_token": token, **FORMS.get(endpoint, [{}])[0]}
-        status, _ = ask(browser, method, path.replace(f"<{name}>", own[name]), form)
+        status, _ = ask(browser, method, at(path, own), form)
         assert status == ANSWERS.get(endpoint, 200 if method == "GET" else 303), endpoint
         if endpoint in ("admin.connection_action", "admin.person_action"):
             # What was ended is let in again, so that the next route meets a person who is signed in.
-            submit(admin, home, path.replace(f"<{name}>", own[name]), action="enable")
+            submit(admin, home, at(path, own), action="enable")
             office.world.clock.advance(1)
             maya = office.person()
 
