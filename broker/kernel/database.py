@@ -24,7 +24,6 @@ from sqlalchemy.orm import (
 )
 
 _WRITE = {"broker_write": True}
-_AUTOCOMMIT: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
 _USED_AT = "broker_used_at"
 _TRUSTED_SECONDS = 1.0
 """A connection that was in use so lately is not asked whether it still works."""
@@ -82,8 +81,6 @@ class Database:
         else:
             event.listen(self.engine, "checkin", _note_use)
             event.listen(self.engine, "checkout", partial(_check_idle, self.engine.dialect))
-        # PostgreSQL has one state for each statement anyway; to begin and to end would be two more ways.
-        self._reads = self.engine if self.is_sqlite else self.engine.execution_options(**_AUTOCOMMIT)
         self._writes = self.engine.execution_options(**_WRITE)
 
     @contextmanager
@@ -111,7 +108,7 @@ class Database:
     @contextmanager
     def core_read(self) -> Iterator[Connection]:
         """Yield a Core connection in a read transaction; its statements carry ``tenant_id`` visibly."""
-        with self._reads.connect() as connection:
+        with self.engine.connect() as connection:
             yield connection
 
     @contextmanager

@@ -11,6 +11,7 @@ from authlib.oidc.discovery import OpenIDProviderMetadata
 
 from broker.discovery.documents import well_known
 from broker.kernel.plain import PlainReply, PlainRequest
+from broker.oauth.device import DEVICE_CODE
 from broker.oauth.endpoints import ENDPOINTS
 from broker.oauth.foreign_jwts import JWT_BEARER
 from broker.oauth.grants import GRANTS
@@ -63,8 +64,9 @@ def test_mcp_02_and_03_what_clients_insist_on(scene: Scene) -> None:
     assert told["code_challenge_methods_supported"] == ["S256"]
     assert told["response_types_supported"] == ["code"]
     assert told["authorization_response_iss_parameter_supported"] is True
-    # An assertion grant is offered where somebody is trusted to sign one (IDJ-26).
-    assert set(told["grant_types_supported"]) == set(GRANTS) - {JWT_BEARER}
+    # An assertion grant is offered where somebody is trusted to sign one (IDJ-26), the device flow where
+    # the tenant wants it.
+    assert set(told["grant_types_supported"]) == set(GRANTS) - {JWT_BEARER, DEVICE_CODE}
     assert "offline_access" not in told["scopes_supported"]
 
 

@@ -140,8 +140,8 @@ def test_a_tenant_can_have_none(office: Office, secret: str):
     ],
 )
 def test_a_form_that_was_changed_by_hand_makes_nothing(office: Office, changes: dict):
-    scopes = changes.pop("scopes", ("tickets:read",))
-    assert make(office.person(), *scopes, **changes).status_code == 400
+    form = {"scopes": ("tickets:read",), **changes}
+    assert make(office.person(), *form.pop("scopes"), **form).status_code == 400
     assert "You have no token" in office.person().get(MINE).text
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from broker.federation.service_keys import get_service_keys
+from broker.kernel.ids import new_id
 from broker.web.cookies import session_cookie_name
 from idp_connectors.saml.config import SamlConfig
 from tests.builders.office import Office, open_office, submit
+from tests.builders.provisioning import Provider
 from tests.builders.saml_idp import SamlIdentityProvider
 from tests.builders.site import form_token
+from tests.builders.trusts import target_id
 
 HOME = "/t/acme/admin"
 SAML = SamlConfig.model_validate(SamlIdentityProvider().config()).model_dump(mode="json")
@@ -35,6 +38,8 @@ def every_page(office: Office) -> list[str]:
         "user_id": scene.maya,
         "connection_id": corp.id,
         "test_id": office.tested(office.tenant, scene.okta),
+        "person_id": Provider(office.world, office.tenant, corp, matching="manual").user(new_id("new")).id,
+        "trust_id": target_id(scene),
     }
     pages = []
     for rule in office.app.url_map.iter_rules():

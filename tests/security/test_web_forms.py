@@ -9,7 +9,15 @@ UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # Programs call these, and each proves its caller in a way of its own: clients authenticate, and an
 # assertion counts only in the browser that asked for it. None of them looks at a session cookie.
 PROTOCOLS = frozenset(
-    {"oauth.endpoint", "oauth.authorization", "sign_in.acs", "scim.scim", "back_channel.logout"}
+    {
+        "oauth.endpoint",
+        "oauth.authorization",
+        "sign_in.acs",
+        "scim.scim",
+        "back_channel.logout",
+        "logout.take_post",
+        "oauth.registered_client",
+    }
 )
 SAMPLES = {
     "tenant": "acme",

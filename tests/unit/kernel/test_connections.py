@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: one that is gone is replaced before it is used, and reads hold nothing open."""
+"""Connections to PostgreSQL: one that is gone is replaced before it is used."""
 
 from collections.abc import Iterator
 
@@ -18,13 +18,15 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def test_an_idle_connection_that_is_gone_is_replaced(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "_TRUSTED_SECONDS", 0)
     with database.core_read() as connection:
         first = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-        with database.core_read() as other:
-            other.exec_driver_sql(f"SELECT pg_terminate_backend({first}, 5000)")
+    stranger = Database(database_url)
+    with stranger.core_read() as connection:
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend({first}, 5000)")
+    stranger.close()
     for _ in range(2):
         with database.core_read() as one, database.core_read() as another:
             pids = {each.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() for each in (one, another)}
@@ -32,9 +34,7 @@ def test_an_idle_connection_that_is_gone_is_replaced(
     assert first not in pids
 
 
-def test_a_read_begins_no_transaction_and_a_write_does(database: Database) -> None:
-    for _ in range(2):
-        with database.core_read() as connection:
-            assert connection.connection.driver_connection.autocommit
-        with database.core_write() as connection:
-            assert not connection.connection.driver_connection.autocommit
+def test_a_read_may_stream(database: Database) -> None:
+    with database.core_read() as connection:
+        rows = connection.execution_options(yield_per=2).exec_driver_sql("SELECT generate_series(1, 5)")
+        assert len(rows.all()) == 5
