@@ -97,14 +97,10 @@ def _first_limit(scope: str, agent: AgentView, client: ClientView, denial: Denia
 
 def _everything(agent: AgentView, resource: ResourceView, live: LiveRoles) -> Parent:
     """Return the consent of a person who agreed to all that the resource offers."""
-    return Parent(
+    return Parent.agreed(
+        agent_id=agent.id,
         scopes=frozenset(resource.scopes),
-        roles=live.roles,
         resources=frozenset({resource.identifier}),
         expires_at=agent.expires_at,
-        depth=0,
-        chain=(),
-        delegable=True,
-        delegable_to=frozenset({agent.id}),
-        source="consent",
+        roles=live.roles,
     )

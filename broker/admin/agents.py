@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from broker.admin.changes import Desk, not_found
 from broker.admin.names import list_moments, load_people
@@ -12,7 +12,7 @@ from broker.agents.models import Agent
 from broker.agents.snapshot import AgentsSnapshot, AgentView, load_agents
 from broker.audit.events import AuditEvent
 from broker.audit.models import AuditRecord
-from broker.audit.reading import EventFilter, list_events
+from broker.audit.reading import EventFilter, last_events, list_events
 from broker.tokens.cascade import GRANTS
 from broker.tokens.reading import (
     Holding,
@@ -49,7 +49,7 @@ def list_agents(desk: Desk, wanted: AgentFilter, after: str) -> tuple[Page[Agent
     ids = [one.id for one in page.items]
     with desk.rt.database.core_read() as connection:
         holdings = holdings_of(connection, desk.tenant.id, ids, desk.now)
-        used = _last_used(connection, desk.tenant.id, ids)
+        used = last_events(connection, desk.tenant.id, AuditRecord.agent_id, ids, _USES)
     return page, [_row(one, holdings[one.id], used.get(one.id)) for one in page.items]
 
 
@@ -85,7 +85,7 @@ def agent_context(desk: Desk, agent_id: str) -> dict[str, Any]:
             connection, tenant_id, tokens_through(agent_id, tenant_id), since=desk.now - ENDED_SECONDS
         )
         reach = reach_of_agent(connection, desk, agent_id)
-        used = _last_used(connection, tenant_id, [agent_id])
+        used = last_events(connection, tenant_id, AuditRecord.agent_id, [agent_id], _USES)
         history = list_moments(connection, desk, EventFilter(agent_id=agent_id))
         tasks = list_live_tasks(connection, tenant_id, TASKS.c.agent_id == agent_id, desk.now)
         people = load_people(connection, tenant_id, {row.user_id for row in rows if row.user_id})
@@ -136,19 +136,6 @@ def _row(agent: AgentView, holding: Holding, used_at: int | None) -> dict[str, A
         "live_tokens": holding.tokens,
         "last_used_at": used_at,
     }
-
-
-def _last_used(connection: Connection, tenant_id: str, agent_ids: list[str]) -> dict[str, int]:
-    rows = connection.execute(
-        select(AuditRecord.agent_id, func.max(AuditRecord.at))
-        .where(
-            AuditRecord.tenant_id == tenant_id,
-            AuditRecord.agent_id.in_(agent_ids),
-            AuditRecord.event.in_(_USES),
-        )
-        .group_by(AuditRecord.agent_id)
-    )
-    return {row[0]: row[1] for row in rows}
 
 
 def _state_change(connection: Connection, tenant_id: str, agent: AgentView) -> tuple[int | None, str]:

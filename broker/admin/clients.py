@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from broker.admin.changes import Desk, bad_form, change, find_done, not_found, write_down
 from broker.admin.paging import Page, cut_page
@@ -13,6 +13,7 @@ from broker.agents.models import ClientRegistration
 from broker.agents.snapshot import AgentsSnapshot, ClientView, load_agents
 from broker.audit.events import AuditEvent
 from broker.audit.models import AuditRecord
+from broker.audit.reading import last_events
 from broker.oauth.client_changes import end_what_it_holds
 
 SOURCES = {"declared": "Declared", "cimd": "By its address", "dcr": "Registered itself"}
@@ -57,7 +58,8 @@ def clients_context(desk: Desk, wanted: ClientFilter, after: str, done: str) -> 
     fitting.sort(key=lambda one: (one.view.name.casefold(), one.view.client_id))
     page: Page[_Known] = cut_page(fitting, lambda one: one.view.client_id, after)
     with desk.rt.database.core_read() as connection:
-        used = _last_used(connection, desk.tenant.id, [one.view.client_id for one in page.items])
+        ids = [one.view.client_id for one in page.items]
+        used = last_events(connection, desk.tenant.id, AuditRecord.client_id, ids, _USES)
     return {
         "waiting": [_waiting(one) for one in held],
         "clients": [_row(one, known, used) for one in page.items],
@@ -157,19 +159,6 @@ def _waiting(one: _Known) -> dict[str, Any]:
 
 def _host(client: ClientView) -> str:
     return urlsplit(client.client_id).netloc if client.is_document else ""
-
-
-def _last_used(connection: Connection, tenant_id: str, client_ids: list[str]) -> dict[str, int]:
-    rows = connection.execute(
-        select(AuditRecord.client_id, func.max(AuditRecord.at))
-        .where(
-            AuditRecord.tenant_id == tenant_id,
-            AuditRecord.client_id.in_(client_ids),
-            AuditRecord.event.in_(_USES),
-        )
-        .group_by(AuditRecord.client_id)
-    )
-    return {row[0]: row[1] for row in rows}
 
 
 def _find_receipt(desk: Desk, done: str) -> dict[str, str] | None:

@@ -28,7 +28,7 @@ def find_server(http: httpx2.Client, resource: str) -> FoundServer:
     Raises ``ValueError`` where a step contradicts the one before, ``httpx2.HTTPError`` where one fails.
     """
     challenge = http.post(resource, json={}).headers.get("www-authenticate", "")
-    where = challenge.partition('resource_metadata="')[2].partition('"')[0]
+    where = metadata_link(challenge)
     if not where:
         raise ValueError("The resource does not say who issues its tokens.")
     described = http.get(where).raise_for_status().json()
@@ -41,6 +41,11 @@ def find_server(http: httpx2.Client, resource: str) -> FoundServer:
     if metadata.get("issuer") != issuer:
         raise ValueError("The metadata names another issuer.")
     return FoundServer(issuer, metadata)
+
+
+def metadata_link(challenge: str) -> str:
+    """Return where a challenge says that the resource describes itself, or nothing (RFC 9728 §5.1)."""
+    return challenge.partition('resource_metadata="')[2].partition('"')[0]
 
 
 def metadata_address(issuer: str) -> str:

@@ -2,10 +2,12 @@
 
 import base64
 import binascii
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, func, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute
 
 from broker.audit.models import AuditRecord
 from broker.audit.personal import personal_opener
@@ -96,6 +98,22 @@ def list_events(
     )
     has_more = len(rows) > size
     return EventPage(events, _write_cursor(events[-1]) if has_more else None)
+
+
+def last_events(
+    connection: Connection,
+    tenant_id: str,
+    column: InstrumentedAttribute[Any],
+    values: Collection[str],
+    events: Collection[str],
+) -> dict[str, int]:
+    """Return when one of ``events`` last came for each of ``values`` of a column; the others are absent."""
+    rows = connection.execute(
+        select(column, func.max(AuditRecord.at))
+        .where(AuditRecord.tenant_id == tenant_id, column.in_(values), AuditRecord.event.in_(events))
+        .group_by(column)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:

@@ -9,6 +9,7 @@ from broker.policy.values import Actor, Parent, Wish
 from broker.tokens.id_jags import Introduction
 from broker.tokens.tasks import TaskView
 
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 (a grant type)
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a type, not a secret)
 ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 (a type, not a secret)
 REFRESH_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:refresh_token"  # noqa: S105 (a type, not a secret)

@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 from broker.agents.trusts.kinds import IssuerConfig, WorkloadConfig
 from broker.agents.trusts.snapshot import IssuerView, WorkloadView, load_trusts
 from broker.kernel import replay
-from broker.kernel.errors import ErrorCode, Refusal
+from broker.kernel.errors import Refusal
 from broker.kernel.ids import sha256_hex
 from broker.kernel.runtime import Runtime
+from broker.oauth.not_accepted import refused
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens import encoding
 from broker.tokens.foreign_keys import AdmittedKey
@@ -46,7 +47,7 @@ class Mark:
             key=self.key,
             expires_at=self.expires_at,
         ):
-            raise not_valid("replayed")
+            raise refused("replayed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,10 @@ def verify_id_jag(rt: Runtime, tenant: TenantSnapshot, token: str, *, now: int) 
     issuer = _unverified(token, 1).get("iss")
     # Without this: a tenant's own ID-JAG, made for somebody else, would become an access token here.
     if issuer == tenant.issuer:
-        raise not_valid("own_issuer")
+        raise refused("own_issuer")
     entry = load_trusts(rt, tenant.id).issuers.get(issuer) if isinstance(issuer, str) else None
     if entry is None:
-        raise not_valid("issuer_not_allowed")
+        raise refused("issuer_not_allowed")
     config = entry.config
     profile = JwtProfile(
         typ=frozenset({ID_JAG_TYP}),
@@ -102,11 +103,11 @@ def verify_workload(rt: Runtime, tenant: TenantSnapshot, token: str, *, now: int
     unverified = _unverified(token, 1)
     issuer, subject = unverified.get("iss"), unverified.get("sub")
     if not isinstance(issuer, str) or not isinstance(subject, str) or issuer == tenant.issuer:
-        raise not_valid("issuer_not_allowed")
+        raise refused("issuer_not_allowed")
     fitting = [one for one in load_trusts(rt, tenant.id).workloads_of(issuer) if one.is_for(subject)]
     # Without this: one workload could choose between two agents.
     if len(fitting) != 1:
-        raise not_valid("workload_ambiguous" if fitting else "workload_unknown")
+        raise refused("workload_ambiguous" if fitting else "workload_unknown")
     config = fitting[0].config
     profile = JwtProfile(
         typ=frozenset({"JWT", UNTYPED}),
@@ -127,9 +128,9 @@ def _verify(
         keys = _keys_of(rt, config, token, now)
         claims = verify_jwt(token, profile, keys, now=now, skew=SKEW_SECONDS)
     except Refusal as refusal:
-        raise not_valid(refusal.reason, refusal.detail) from refusal
+        raise refused(refusal.reason, refusal.detail) from refusal
     if not isinstance(claims["sub"], str) or not isinstance(claims.get("jti", ""), str):
-        raise not_valid("claim_shape")
+        raise refused("claim_shape")
     return claims
 
 
@@ -158,21 +159,11 @@ def _mark(
 def _unverified(token: str, part: int) -> dict[str, Any]:
     """Read a segment only to find under which entry the token must be verified."""
     if len(token) > MAX_TOKEN_CHARS:
-        raise not_valid("token_too_large")
+        raise refused("token_too_large")
     try:
         members = orjson.loads(encoding.decode(token.split(".")[part]))
     except (IndexError, ValueError):
-        raise not_valid("not_a_jwt") from None
+        raise refused("not_a_jwt") from None
     if not isinstance(members, dict):
-        raise not_valid("not_a_jwt")
+        raise refused("not_a_jwt")
     return members
-
-
-def not_valid(reason: str, detail: str = "") -> Refusal:
-    """Return the one answer to every foreign token that does not count; who is trusted stays unsaid."""
-    return Refusal(
-        ErrorCode.INVALID_GRANT,
-        "The presented token is not valid for this client.",
-        reason=reason,
-        detail=detail,
-    )

@@ -71,14 +71,10 @@ def preview(
 def _all_that_was_asked(
     request: AuthorizationRequest, roles: LiveRoles, agent_id: str, expires_at: int
 ) -> Parent:
-    return Parent(
+    return Parent.agreed(
+        agent_id=agent_id,
         scopes=frozenset(request.scopes),
-        roles=roles.roles,
         resources=frozenset(request.resources),
         expires_at=expires_at,
-        depth=0,
-        chain=(),
-        delegable=True,
-        delegable_to=frozenset({agent_id}),
-        source="consent",
+        roles=roles.roles,
     )

@@ -13,7 +13,7 @@ from broker.federation.deps import connector_deps
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.oauth.basis import ID_TOKEN_TYPE, SAML2_TYPE
 from broker.oauth.calls import Call
-from broker.oauth.grants.presented import refused
+from broker.oauth.not_accepted import refused
 from broker.tenants.connections import open_secrets
 from broker.tenants.snapshot import ConnectionView
 from broker.tokens import encoding

@@ -79,6 +79,29 @@ class Parent:
     delegable_to: frozenset[str] = frozenset()
     source: ParentSource = "parent"
 
+    @classmethod
+    def agreed(
+        cls,
+        *,
+        agent_id: str,
+        scopes: frozenset[str],
+        resources: frozenset[str],
+        expires_at: int,
+        roles: frozenset[str] = frozenset(),
+    ) -> "Parent":
+        """Return what a consent allows: the one agent that it names, at the root of a chain."""
+        return cls(
+            scopes=scopes,
+            roles=roles,
+            resources=resources,
+            expires_at=expires_at,
+            depth=0,
+            chain=(),
+            delegable=True,
+            delegable_to=frozenset({agent_id}),
+            source="consent",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:

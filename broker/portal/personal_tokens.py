@@ -14,6 +14,7 @@ from broker.kernel.context import CallContext
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.kernel.runtime import Runtime
 from broker.oauth.authorization_request import AuthorizationRequest
+from broker.oauth.basis import TOKEN_EXCHANGE
 from broker.oauth.preview import preview
 from broker.tenants.snapshot import TenantSnapshot
 from broker.tokens import cascade
@@ -26,7 +27,6 @@ from broker.tokens.personal import (
 )
 from broker.tokens.sessions import BrowserSessionView
 
-TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 (a grant type)
 DAYS = (1, 7, 30)
 DAY_SECONDS = 86_400
 SHOWN_ENDED = 20

@@ -3,28 +3,20 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, update
 
 from broker.audit.events import AuditEvent
 from broker.kernel.ids import new_id
 from broker.kernel.prepared import Prepared
 from broker.scim.desk import ScimDesk
+from broker.scim.finding import Finder
 from broker.scim.members import MemberChange, apply_changes, members_of, tell_groups_of
 from broker.scim.models import ScimGroup, ScimMember
 from broker.scim.rows import group_columns, group_of
-from broker.scim.spelling import is_plain_id
 
 _TABLE = cast(Table, ScimGroup.__table__)
 _INSERT = Prepared(insert(_TABLE))
-_FIND = Prepared(
-    select(_TABLE)
-    .where(
-        _TABLE.c.tenant_id == bindparam("tenant"),
-        _TABLE.c.connection_id == bindparam("of_connection"),
-        _TABLE.c.id == bindparam("of_id"),
-    )
-    .with_for_update()
-)
+_FINDER = Finder(ScimGroup)
 
 
 class GroupRows:
@@ -39,14 +31,7 @@ class GroupRows:
 
     def find(self, group_id: str) -> ScimGroup | None:
         """Return the row, locked until the transaction ends, or None; other connections' groups are None."""
-        if not is_plain_id(group_id):
-            return None
-        wanted = {
-            "tenant": self.desk.tenant.id,
-            "of_connection": self.desk.connection.id,
-            "of_id": group_id,
-        }
-        return next((ScimGroup(**row._asdict()) for row in _FIND.rows(self.core, wanted)), None)
+        return _FINDER.find(self.core, self.desk, group_id)
 
     def resources(self, rows: Sequence[ScimGroup], *, with_links: bool) -> list[Any]:
         """Return the groups of these rows, with their members on request."""

@@ -4,31 +4,23 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from scim2_models import MutabilityException
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, update
 
 from broker.audit.events import AuditEvent
 from broker.kernel.ids import new_id
 from broker.kernel.prepared import Prepared
 from broker.scim import people
 from broker.scim.desk import ScimDesk
+from broker.scim.finding import Finder
 from broker.scim.members import groups_of, tell_groups_of
 from broker.scim.models import ScimEmail, ScimMember, ScimUser
 from broker.scim.rows import email_columns, user_columns, user_of
-from broker.scim.spelling import is_plain_id
 
 _TABLE = cast(Table, ScimUser.__table__)
 _EMAILS = cast(Table, ScimEmail.__table__)
 _INSERT = Prepared(insert(_TABLE))
 _INSERT_EMAIL = Prepared(insert(_EMAILS))
-_FIND = Prepared(
-    select(_TABLE)
-    .where(
-        _TABLE.c.tenant_id == bindparam("tenant"),
-        _TABLE.c.connection_id == bindparam("of_connection"),
-        _TABLE.c.id == bindparam("of_id"),
-    )
-    .with_for_update()
-)
+_FINDER = Finder(ScimUser)
 
 
 class UserRows:
@@ -43,14 +35,7 @@ class UserRows:
 
     def find(self, user_id: str) -> ScimUser | None:
         """Return the row, locked until the transaction ends, or None; other connections' people are None."""
-        if not is_plain_id(user_id):
-            return None
-        wanted = {
-            "tenant": self.desk.tenant.id,
-            "of_connection": self.desk.connection.id,
-            "of_id": user_id,
-        }
-        return next((ScimUser(**row._asdict()) for row in _FIND.rows(self.core, wanted)), None)
+        return _FINDER.find(self.core, self.desk, user_id)
 
     def resources(self, rows: Sequence[ScimUser], *, with_links: bool) -> list[Any]:
         """Return the people of these rows, with their groups on request."""

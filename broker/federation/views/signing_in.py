@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from broker.federation import home_realm, passwords, sign_out_at_provider, signing_in, signing_out
+from broker.federation import home_realm, passwords, signing_in
 from broker.federation.admitting import SignedInPerson
 from broker.federation.attempts import TooManyAttempts
 from broker.federation.connection_tests import finish_test
@@ -13,16 +13,16 @@ from broker.federation.flows import HANDLE
 from broker.federation.refusals import record_refusal
 from broker.federation.steps import Signing, open_signing
 from broker.federation.unasked import may_start_unasked
+from broker.federation.views.leaving import leave, signed_out_page
 from broker.kernel.errors import ErrorCode, Refusal, WhoseMove
 from broker.tenants.snapshot import ConnectionView
-from broker.tokens.sessions import BrowserSessionView
 from broker.web.browser import ensure_browser_secret, find_browser_secret, give_cookie
 from broker.web.cookies import SESSION_KINDS, find_cookie, last_connection_cookie_name
 from broker.web.current import call_context, connectors, presets, runtime, tenant, waiting_requests
 from broker.web.limits import first_values
 from broker.web.onward import is_own_path, lead_to, see_other
 from broker.web.pages import tenant_blueprint
-from broker.web.sessions import find_signed_in, give_session, take_sessions_back
+from broker.web.sessions import find_signed_in, give_session
 from idp_connectors.base import SignsInByPassword
 
 blueprint = tenant_blueprint("sign_in", __name__)
@@ -130,25 +130,10 @@ def sign_out() -> ResponseReturnValue:
     if handle and who:
         secret = find_browser_secret()
         waiting_requests().release(runtime(), tenant(), handle, secret, who.session.id)
-    provider_url = _sign_out_there(who.session) if who and not handle else ""
-    signing_out.end_sessions(runtime(), tenant(), found, call_context())
-    take_sessions_back()
+    provider_url = leave(who, found, is_led_on=bool(handle))
     if handle:
         return see_other(url_for("sign_in.choose", tenant=tenant().slug, resume=handle))
-    connection = tenant().connections.get(who.session.connection_id or "") if who else None
-    return render_template(
-        "sign_in/signed_out.html",
-        connection_name=connection.name if connection else "",
-        is_complete=False,
-        provider_url=provider_url,
-    )
-
-
-def _sign_out_there(session: BrowserSessionView) -> str:
-    """Return where this person can sign out at their provider too, or an empty string."""
-    return sign_out_at_provider.offer(
-        runtime(), connectors(), tenant(), session, call_context(), browser_secret=ensure_browser_secret()
-    )
+    return signed_out_page(who, provider_url)
 
 
 def _begin(step: Signing, login_hint: str = "") -> str:

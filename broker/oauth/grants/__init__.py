@@ -9,7 +9,7 @@ from typing import Protocol
 
 from broker.kernel.group_commit import Ahead, Transaction
 from broker.oauth import upstream_tokens
-from broker.oauth.basis import Basis
+from broker.oauth.basis import TOKEN_EXCHANGE, Basis
 from broker.oauth.calls import Call
 from broker.oauth.foreign_jwts import JWT_BEARER
 from broker.oauth.grants import (
@@ -36,17 +36,17 @@ GRANTS: dict[str, GrantType] = {
     "authorization_code": authorization_code,
     "refresh_token": refresh_token,
     "client_credentials": client_credentials,
-    "urn:ietf:params:oauth:grant-type:token-exchange": token_exchange,
+    TOKEN_EXCHANGE: token_exchange,
     JWT_BEARER: jwt_bearer,
     "urn:ietf:params:oauth:grant-type:device_code": device_code,
 }
 PREPARATIONS: dict[str, Callable[[Call], Call]] = {
     JWT_BEARER: jwt_bearer.prepare,
-    "urn:ietf:params:oauth:grant-type:token-exchange": upstream_tokens.prepare,
+    TOKEN_EXCHANGE: upstream_tokens.prepare,
 }
 """What a grant type must do before the transaction, because it may wait for another server."""
 
 AHEAD: dict[str, Callable[[Call], Sequence[Ahead]]] = {
-    "urn:ietf:params:oauth:grant-type:token-exchange": token_exchange.ahead,
+    TOKEN_EXCHANGE: token_exchange.ahead,
 }
 """What a grant type will look for in its transaction, told before it: a batch looks for all of it at once."""

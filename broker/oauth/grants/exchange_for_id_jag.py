@@ -11,8 +11,9 @@ from broker.kernel.group_commit import Transaction
 from broker.oauth.basis import ID_JAG_TYPE, ID_TOKEN_TYPE, REFRESH_TOKEN_TYPE, Basis, SignInFacts
 from broker.oauth.calls import Call
 from broker.oauth.grants.exchange_of_upstream import grant_of_upstream
-from broker.oauth.grants.presented import has_own_actor, refused, require_key
+from broker.oauth.grants.presented import has_own_actor, require_key
 from broker.oauth.grants.standing import require_standing
+from broker.oauth.not_accepted import refused
 from broker.oauth.params import parse_scope
 from broker.oauth.targets import canonical
 from broker.oauth.upstream_tokens import Upstream
@@ -45,16 +46,11 @@ def collect(tx: Transaction, call: Call, agent: AgentView) -> Basis:
         connection_id=grant.connection_id,
         grant_id=grant.id,
         consent_id=grant.consent_id,
-        parent=Parent(
+        parent=Parent.agreed(
+            agent_id=agent.id,
             scopes=frozenset(target.config.scopes),
-            roles=frozenset(),
             resources=frozenset({target.config.issuer}),
             expires_at=grant.expires_at,
-            depth=0,
-            chain=(),
-            delegable=True,
-            delegable_to=frozenset({agent.id}),
-            source="consent",
         ),
         has_live_roles=True,
         actor=Actor(call.tenant.issuer, agent.id),

@@ -12,8 +12,9 @@ from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.group_commit import Transaction
 from broker.oauth.basis import ACCESS_TOKEN_TYPE, Basis
 from broker.oauth.calls import Call
-from broker.oauth.grants.presented import has_own_actor, named_actor, refused
+from broker.oauth.grants.presented import has_own_actor, named_actor
 from broker.oauth.grants.standing import first_token_basis, require_standing
+from broker.oauth.not_accepted import refused
 from broker.oauth.params import parse_scope
 from broker.oauth.targets import IDENTITY_SCOPES, asked_resource
 from broker.oauth.upstream_tokens import Upstream

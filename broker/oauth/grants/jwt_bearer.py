@@ -13,9 +13,10 @@ from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.group_commit import Transaction
 from broker.oauth.basis import Basis
 from broker.oauth.calls import Call
-from broker.oauth.foreign_jwts import Introduced, Workload, is_id_jag, not_valid, verify_id_jag
+from broker.oauth.foreign_jwts import Introduced, Workload, is_id_jag, verify_id_jag
 from broker.oauth.grants import client_credentials
 from broker.oauth.grants.standing import first_token_basis, require_agent, require_standing
+from broker.oauth.not_accepted import refused
 from broker.oauth.params import parse_scope
 from broker.oauth.targets import IDENTITY_SCOPES, asked_resource, canonical
 from broker.policy.values import Chain
@@ -35,7 +36,7 @@ def prepare(call: Call) -> Call:
     token = call.params.require("assertion")
     if not is_id_jag(token):
         # Without this: a client could borrow another workload's identity beside its own credential.
-        raise not_valid("workload_beside_credential")
+        raise refused("workload_beside_credential")
     introduced = verify_id_jag(call.rt, call.tenant, token, now=call.ctx.now)
     _require_fitting(call, introduced)
     return replace(call, evidence=introduced)
@@ -47,7 +48,7 @@ def collect(tx: Transaction, call: Call) -> Basis:
         # Spent as the client's credential.
         return client_credentials.collect(tx, call)
     if not isinstance(call.evidence, Introduced):
-        raise not_valid("not_verified")
+        raise refused("not_verified")
     call.evidence.mark.spend(tx.connection)
     return _person_basis(tx, call, call.evidence)
 
@@ -57,14 +58,14 @@ def _require_fitting(call: Call, introduced: Introduced) -> None:
     config, claims = introduced.issuer.config, introduced.claims
     # Without this: whoever is handed an ID-JAG could redeem it as another client (A27).
     if claims["client_id"] != call.client.client_id:
-        raise not_valid("made_for_other_client")
+        raise refused("made_for_other_client")
     if call.client.client_id not in config.clients:
-        raise not_valid("client_not_listed")
+        raise refused("client_not_listed")
     if "authorization_details" in claims or call.params.has("authorization_details"):
-        raise not_valid("authorization_details")
+        raise refused("authorization_details")
     # Without this: an ID-JAG that is bound to a key would count without the key (IDJ-23).
     if "cnf" in claims and (not call.jkt or claims["cnf"] != {"jkt": call.jkt}):
-        raise not_valid("key_differs")
+        raise refused("key_differs")
 
 
 def _person_basis(tx: Transaction, call: Call, introduced: Introduced) -> Basis:
@@ -72,7 +73,7 @@ def _person_basis(tx: Transaction, call: Call, introduced: Introduced) -> Basis:
     config, claims = introduced.issuer.config, introduced.claims
     connection = call.tenant.find_connection(config.connection)
     if connection is None:
-        raise not_valid("connection_gone")
+        raise refused("connection_gone")
     user_id = find_linked_user(
         tx.connection,
         call.tenant.id,
@@ -83,7 +84,7 @@ def _person_basis(tx: Transaction, call: Call, introduced: Introduced) -> Basis:
     )
     # Nobody is made, and nobody is found by an address: a person signs in here once (EMA-03, O60).
     if user_id is None:
-        raise not_valid("subject_unknown")
+        raise refused("subject_unknown")
     scopes = _scopes(claims, frozenset(config.scopes))
     resource = _resource(call, claims, agent.resources)
     now = call.ctx.now
@@ -111,7 +112,7 @@ def _person_basis(tx: Transaction, call: Call, introduced: Introduced) -> Basis:
 def _scopes(claims: Mapping[str, Any], ceiling: frozenset[str]) -> frozenset[str]:
     told = claims.get("scope")
     if told is not None and not isinstance(told, str):
-        raise not_valid("claim_shape")
+        raise refused("claim_shape")
     wanted = parse_scope(told or "")
     scopes = (ceiling if wanted is None else wanted & ceiling) - IDENTITY_SCOPES
     if not scopes:
@@ -126,7 +127,7 @@ def _resource(call: Call, claims: Mapping[str, Any], own: frozenset[str]) -> str
     told = claims.get("resource", [])
     listed = [told] if isinstance(told, str) else told
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-        raise not_valid("claim_shape")
+        raise refused("claim_shape")
     named = frozenset(canonical(one) for one in listed) or own
     asked = asked_resource(call)
     if asked is None and len(named) == 1:

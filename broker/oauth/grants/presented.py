@@ -8,6 +8,7 @@ from broker.kernel.errors import ErrorCode, Refusal
 from broker.kernel.group_commit import Transaction
 from broker.oauth.basis import ACCESS_TOKEN_TYPE
 from broker.oauth.calls import Call
+from broker.oauth.not_accepted import refused
 from broker.policy.values import Actor
 from broker.tokens import liveness
 from broker.tokens.access import VerifiedAccessToken, verify_access_token
@@ -98,13 +99,3 @@ def named_actor(claims: Mapping[str, Any]) -> Actor | None:
     if not isinstance(issuer, str) or not isinstance(subject, str):
         raise refused("may_act_shape")
     return Actor(issuer, subject)
-
-
-def refused(reason: str, detail: str = "") -> Refusal:
-    """Return the one answer to every token that does not count here; why is in the log only."""
-    return Refusal(
-        ErrorCode.INVALID_GRANT,
-        "The presented token is not valid for this client.",
-        reason=reason,
-        detail=detail,
-    )

@@ -52,16 +52,11 @@ def first_token_basis(
         connection_id=grant.connection_id,
         grant_id=grant.id,
         consent_id=grant.consent_id,
-        parent=Parent(
+        parent=Parent.agreed(
+            agent_id=agent.id,
             scopes=scopes,
-            roles=frozenset(),
             resources=frozenset(grant.resources),
             expires_at=grant.expires_at,
-            depth=0,
-            chain=(),
-            delegable=True,
-            delegable_to=frozenset({agent.id}),
-            source="consent",
         ),
         has_live_roles=True,
         actor=Actor(call.tenant.issuer, agent.id),

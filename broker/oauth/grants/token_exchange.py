@@ -17,7 +17,6 @@ from broker.oauth.calls import Call
 from broker.oauth.grants import exchange_for_id_jag, exchange_of_upstream, exchange_personal_token
 from broker.oauth.grants.presented import (
     named_actor,
-    refused,
     require_actor_shape,
     require_key,
     require_live,
@@ -25,6 +24,7 @@ from broker.oauth.grants.presented import (
     verified_token,
 )
 from broker.oauth.grants.standing import require_agent
+from broker.oauth.not_accepted import refused
 from broker.oauth.params import parse_scope
 from broker.oauth.targets import asked_resource
 from broker.oauth.tasks import asked_task

@@ -3,17 +3,17 @@
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
-from broker.federation import sign_out_at_provider, signing_out
+from broker.federation.views.leaving import leave, signed_out_page
 from broker.oauth.end_session import PARAMETERS, LogoutRequest, next_step, read_logout
 from broker.oauth.params import Params, parse_form, parse_pairs
 from broker.oauth.views.protocol import read_query
 from broker.web.browser import ensure_browser_secret
 from broker.web.cookies import SESSION_KINDS
-from broker.web.current import call_context, connectors, runtime, tenant
+from broker.web.current import runtime, tenant
 from broker.web.onward import lead_to, see_other
 from broker.web.pages import tenant_blueprint
 from broker.web.plain_adapter import plain_request
-from broker.web.sessions import find_signed_in, take_sessions_back
+from broker.web.sessions import find_signed_in
 
 blueprint = tenant_blueprint("logout", __name__)
 
@@ -50,24 +50,7 @@ def confirm() -> ResponseReturnValue:
 def _end(wanted: LogoutRequest, *, is_form: bool) -> ResponseReturnValue:
     who = find_signed_in("person")
     found = [one.session for kind in SESSION_KINDS if (one := find_signed_in(kind))]
-    provider_url = ""
-    if who and not wanted.location:
-        provider_url = sign_out_at_provider.offer(
-            runtime(),
-            connectors(),
-            tenant(),
-            who.session,
-            call_context(),
-            browser_secret=ensure_browser_secret(),
-        )
-    signing_out.end_sessions(runtime(), tenant(), found, call_context())
-    take_sessions_back()
+    provider_url = leave(who, found, is_led_on=bool(wanted.location))
     if wanted.location:
         return lead_to(wanted.location) if is_form else see_other(wanted.location)
-    connection = tenant().connections.get(who.session.connection_id or "") if who else None
-    return render_template(
-        "sign_in/signed_out.html",
-        connection_name=connection.name if connection else "",
-        is_complete=False,
-        provider_url=provider_url,
-    )
+    return signed_out_page(who, provider_url)
