@@ -1,17 +1,15 @@
 """What every test may use: a database on each supported server, and a machine without surprises."""
 
 import os
-import secrets
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
-from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
 
-from tests.builders.postgres_pool import PostgresPool
+from tests.builders.postgres_pool import PostgresPool, drop_database, make_database
 from tests.builders.requirements import require
 
 POSTGRES_VARIABLE = "BROKER_TEST_POSTGRES_URL"
@@ -73,16 +71,9 @@ def postgres_server() -> URL:
 @pytest.fixture
 def postgres_url(postgres_server: URL) -> Iterator[str]:
     """The address of a new, empty PostgreSQL database that is dropped after the test."""
-    name = f"broker_test_{secrets.token_hex(6)}"
-    admin = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
-    try:
-        with admin.connect() as connection:
-            connection.execute(text(f'CREATE DATABASE "{name}"'))
-        yield postgres_server.set(database=name).render_as_string(hide_password=False)
-        with admin.connect() as connection:
-            connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
-    finally:
-        admin.dispose()
+    url = make_database(postgres_server)
+    yield url.render_as_string(hide_password=False)
+    drop_database(postgres_server, url)
 
 
 @pytest.fixture

@@ -28,9 +28,7 @@ class PostgresPool:
     def lend(self) -> str:
         """Return the address of a database that has every table of the models and no row."""
         if self._engine is None:
-            name = f"broker_pool_{secrets.token_hex(6)}"
-            self._run(f'CREATE DATABASE "{name}"')
-            self._engine = create_engine(self._server.set(database=name))
+            self._engine = create_engine(make_database(self._server))
             load_models()
             Base.metadata.create_all(self._engine)
         return self._engine.url.render_as_string(hide_password=False)
@@ -54,14 +52,29 @@ class PostgresPool:
     def close(self) -> None:
         """Drop the database."""
         if self._engine is not None:
-            name, _ = self._engine.url.database, self._engine.dispose()
+            url, _ = self._engine.url, self._engine.dispose()
             self._engine = None
-            self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            drop_database(self._server, url)
 
-    def _run(self, statement: str) -> None:
-        admin = create_engine(self._server, isolation_level="AUTOCOMMIT")
+
+def make_database(server: URL) -> URL:
+    """Make a new, empty database and return its address."""
+    url = server.set(database=f"broker_test_{secrets.token_hex(6)}")
+    _run(server, f'CREATE DATABASE "{url.database}"')
+    return url
+
+
+def drop_database(server: URL, url: URL) -> None:
+    """Drop a database, whoever is still connected to it."""
+    _run(server, f'DROP DATABASE IF EXISTS "{url.database}" WITH (FORCE)')
+
+
+def _run(server: URL, statement: str) -> None:
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    try:
         with admin.connect() as connection:
             connection.execute(text(statement))
+    finally:
         admin.dispose()
 
 

@@ -37,11 +37,10 @@ def proofs() -> dict[str, list[str]]:
 def _ids_of(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """Yield (function, id): the function's own, or those of a table that the module's tests run over."""
     for node in tree.body:
-        where = node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ""
-        if where.startswith("test_"):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            where = node.name
             yield from ((where, one) for one in _named(where))
-            decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
-            for decorator in decorators:
+            for decorator in node.decorator_list:
                 yield from ((where, one) for one in _strings(decorator))
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             yield from (("", one) for one in _strings(node))
